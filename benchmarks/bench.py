@@ -1,0 +1,279 @@
+"""Measure single operations of DiskDict beside raw file calls and other stores, in one interleaved run.
+
+In each round every contender starts with an empty folder and does every row. A row goes by turns: a thousand operations
+by one contender, the same by the next, in an order that is shuffled each time, so that whatever else the machine does
+meets all of them alike. Told are medians: of the blocks of a hundred of a round, then of the rounds; and the median of
+the rounds' ratios to the baseline of the same round.
+
+It runs on a journaled ext4 of its own, made in an image file and mounted, which takes root: without a journal, ext4
+makes creates after deletes up to 25 times slower, which would mislead. Otherwise name a folder with ``--dir``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ujson
+from contenders import KNOW_TTL, PEERS, TO_BEAT, Contender, Item, Ours, RawFiles
+from large import large_store
+from report import Medians, Results, as_json, machine, text, version
+from rows import (
+    CONTAINS,
+    DELETE,
+    GET,
+    GET_BIG,
+    GET_TTL,
+    GET_UNCLEAN,
+    INSERT,
+    ITERATE,
+    LEN,
+    MISS,
+    OVERWRITE,
+    PUT_BIG,
+    PUT_TTL,
+    READS,
+    Row,
+)
+from scratch import ScratchError, filesystem, scratch
+
+from diskdict import DiskDict
+
+PACKAGES = ("ujson", "xattr", *(kind.package.partition(".")[0] for kind in PEERS if kind.package))
+BLOCK = 100
+"""Operations between two looks at the clock."""
+TURN = 10
+"""Blocks that a contender does before the next one has its turn: enough to have the processor's caches for itself."""
+BIG_VALUES, BIG_BLOCK, BIG_BYTES = 60, 2, 1 << 20
+PATIENCE = 5.0
+"""Seconds after which a contender has shown enough of a row that only reads."""
+
+Kinds = Sequence[type[Contender]]
+
+
+class Block(NamedTuple):
+    """Some operations in a row, and what they took together."""
+
+    seconds: float
+    operations: int
+
+
+class Bench:
+    """The state of a run: where, on what, and what came out so far."""
+
+    def __init__(self, folder: Path, keys: int, seed: int, peers: Kinds) -> None:
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.items = small_items(keys)
+        self.kinds: Kinds = (RawFiles, Ours, *peers)
+        self.medians: Medians = {}
+        self.absent: dict[str, str] = {}
+
+    def round(self) -> None:
+        keys = [key for key, _ in self.items]
+        shuffled = self.random.sample(keys, len(keys))
+        again = self.random.sample(self.items, len(self.items))
+        missing = [f"{key}.not" for key in shuffled]
+
+        lanes = self.fresh(self.kinds)
+        self.measure(INSERT, lanes, blocks(self.items))
+        self.reopen(lanes)
+        self.measure(GET, lanes, blocks(shuffled))
+        self.warm(lanes)
+        self.measure(CONTAINS, lanes, blocks(shuffled))
+        self.measure(MISS, lanes, blocks(missing))
+        self.measure(LEN, lanes, blocks(shuffled)[:20])
+        self.measure(ITERATE, lanes, [keys] * 5)
+        self.reopen(lanes)
+        self.measure(OVERWRITE, lanes, blocks(again))
+        self.measure(DELETE, lanes, blocks(shuffled))
+        self.clear(lanes)
+
+        lanes = self.fresh([kind for kind in self.kinds if kind in KNOW_TTL])
+        self.measure(PUT_TTL, lanes, blocks(self.items))
+        self.reopen(lanes)
+        self.measure(GET_TTL, lanes, blocks(shuffled))
+        self.clear(lanes)
+
+        self.measure_unclean(shuffled)
+
+        big = [(f"picture.{number:03d}", self.random.randbytes(BIG_BYTES)) for number in range(BIG_VALUES)]
+        lanes = self.fresh(self.kinds)
+        self.measure(PUT_BIG, lanes, blocks(big, BIG_BLOCK))
+        self.reopen(lanes)
+        self.measure(GET_BIG, lanes, blocks([key for key, _ in big], BIG_BLOCK))
+        self.clear(lanes)
+
+    def measure_unclean(self, shuffled: Sequence[str]) -> None:
+        """Get from a store whose writer was killed, so that every value is checked when it is read."""
+        floor = self.fresh([RawFiles])
+        floor[0].put(floor[0].items(self.items))
+        folder = self.folder / Ours.name
+        folder.mkdir()
+        command = [sys.executable, __file__, "--die-after-filling", str(folder), "--keys", str(len(self.items))]
+        subprocess.run(command, check=True)
+        ours = Ours(str(folder))
+        ours.open()
+        lanes = [*floor, ours]
+        self.measure(GET_UNCLEAN, lanes, blocks(shuffled))
+        self.clear(lanes)
+
+    def fresh(self, kinds: Kinds) -> list[Contender]:
+        """Return a contender of each kind, open on an empty folder; one that cannot be is noted and left out."""
+        lanes = []
+        for kind in kinds:
+            folder = self.folder / kind.name
+            folder.mkdir()
+            try:
+                lane = kind(str(folder))
+                lane.open()
+            except Exception as error:
+                self.note(kind.name, error)
+                shutil.rmtree(folder)
+            else:
+                lanes.append(lane)
+        os.sync()
+        return lanes
+
+    def reopen(self, lanes: list[Contender]) -> None:
+        for lane in lanes:
+            lane.close()
+            lane.open()
+        os.sync()
+
+    def warm(self, lanes: list[Contender]) -> None:
+        """Let each one load what it keeps of its keys, so that rows of look-ups do not measure that."""
+        for lane in lanes:
+            for row in (CONTAINS, LEN):
+                if row.name not in lane.without:
+                    timed(row, lane, [self.items[0][0]])
+
+    def clear(self, lanes: list[Contender]) -> None:
+        for lane in lanes:
+            lane.close()
+            shutil.rmtree(lane.folder)
+
+    def measure(self, row: Row, lanes: list[Contender], work: Sequence[Sequence[Any]]) -> None:
+        """Do a row with all contenders, block by block, and note the medians of this round."""
+        taken: dict[str, list[Block]] = {lane.name: [] for lane in lanes if row.name not in lane.without}
+        gc.collect()
+        gc.disable()
+        for turn in blocks(work, TURN):
+            for lane in self.random.sample(lanes, len(lanes)):
+                if lane.name in taken:
+                    try:
+                        take_turn(row, lane, turn, taken[lane.name])
+                    except Exception as error:
+                        self.note(f"{lane.name}, {row.name}", error)
+                        del taken[lane.name]
+        gc.enable()
+        for name, done in taken.items():
+            median = statistics.median(block.seconds * 1e6 / block.operations for block in done)
+            self.medians.setdefault(row.name, {}).setdefault(name, []).append(median)
+
+    def note(self, what: str, error: Exception) -> None:
+        self.absent[what] = f"{type(error).__name__}: {error}"
+
+
+def take_turn(row: Row, lane: Contender, turn: Sequence[Sequence[Any]], taken: list[Block]) -> None:
+    """Do some blocks of a row and note each; less, where that would go on for too long."""
+    for work in turn:
+        if row.method in READS and sum(block.seconds for block in taken) > PATIENCE:
+            return
+        taken.append(timed(row, lane, work))
+
+
+def timed(row: Row, lane: Contender, work: Sequence[Any]) -> Block:
+    arguments = lane.items(work) if row.method.startswith("put") else lane.names(work)
+    if row.name in lane.slow:
+        arguments = arguments[:1]
+    method = getattr(lane, row.method)
+    start = time.perf_counter_ns()
+    method(arguments)
+    return Block((time.perf_counter_ns() - start) / 1e9, len(arguments))
+
+
+def small_items(count: int) -> list[Item]:
+    return [(f"customer.{number:06d}", small_value(number)) for number in range(count)]
+
+
+def small_value(number: int) -> dict[str, object]:
+    """Return an object of 100 bytes as JSON."""
+    value = {"id": number, "name": "", "active": number % 2 == 0, "balance": number / 4, "tags": ["a", "b"]}
+    value["name"] = "x" * (100 - len(ujson.dumps(value)))
+    return value
+
+
+def blocks(work: Sequence[Any], size: int = BLOCK) -> list[Sequence[Any]]:
+    return [work[start : start + size] for start in range(0, len(work), size)]
+
+
+def fill_and_die(folder: str, items: Sequence[Item]) -> None:
+    """Fill a store and end as a killed process does."""
+    store = DiskDict(folder)
+    for key, value in items:
+        store[key] = value
+    os._exit(0)
+
+
+def run(options: argparse.Namespace) -> Results:
+    with scratch(options.dir) as folder:
+        bench = Bench(folder, options.keys, options.seed, () if options.no_peers else PEERS)
+        conditions = machine() | {
+            "filesystem": filesystem(folder),
+            "keys": options.keys,
+            "rounds": options.rounds,
+            "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        }
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            bench.round()
+        print(f"a store of {options.large:,} keys", file=sys.stderr)
+        figures = large_store(str(folder / "large"), small_items(options.large)) if options.large else {}
+        return Results(bench.medians, figures, bench.absent, conditions)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure DiskDict beside raw file calls and other stores.")
+    parser.add_argument("--dir", type=Path, help="measure in this folder instead of on an ext4 image of our own")
+    parser.add_argument("--keys", type=int, default=10_000, help="keys of each store (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--large", type=int, default=100_000, help="keys of the large store, 0 for none (default: %(default)s)"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="only raw file calls and DiskDict")
+    parser.add_argument("--seed", type=int, default=1, help="of order and bytes (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to FILE")
+    parser.add_argument("--die-after-filling", metavar="DIR", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    if options.die_after_filling:
+        fill_and_die(options.die_after_filling, small_items(options.keys))
+    # A terminated run unmounts and removes what it made, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        results = run(options)
+    except ScratchError as reason:
+        sys.exit(f"No filesystem of our own to measure on: {reason}.\nName a folder on a journaled one: --dir DIR")
+    print(text(results, TO_BEAT))
+    if options.json:
+        options.json.write_text(json.dumps(as_json(results, TO_BEAT), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What is measured, against what, and how far it may be from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FLOOR = "raw files"
+INDEXED = "zict.File"
+"""A file per key with its keys in a dict: what a look-up in an index costs."""
+
+
+class Row(NamedTuple):
+    """One operation. `method` is the contender's, `baseline` who the ratio is to, `limit` the ratio aimed at."""
+
+    name: str
+    method: str
+    baseline: str
+    limit: float
+
+
+class Figure(NamedTuple):
+    """A figure of DiskDict alone, with the limit aimed at in the same unit."""
+
+    name: str
+    unit: str
+    limit: float
+
+
+INSERT = Row("insert", "put", FLOOR, 1.35)
+GET = Row("get", "get", FLOOR, 1.6)
+CONTAINS = Row("in", "contains", INDEXED, 1.0)
+MISS = Row("miss", "miss", INDEXED, 1.0)
+LEN = Row("len", "count", INDEXED, 1.0)
+ITERATE = Row("iterate", "walk", INDEXED, 1.0)
+OVERWRITE = Row("overwrite", "put", FLOOR, 1.35)
+DELETE = Row("delete", "delete", FLOOR, 1.35)
+PUT_TTL = Row("put with ttl", "put_ttl", FLOOR, 1.45)
+GET_TTL = Row("get, ttl", "get", FLOOR, 2.3)
+GET_UNCLEAN = Row("get, unclean", "get", FLOOR, 2.3)
+PUT_BIG = Row("put 1 MiB", "put_bytes", FLOOR, 1.15)
+GET_BIG = Row("get 1 MiB", "get_bytes", FLOOR, 1.15)
+
+ROWS = (
+    INSERT,
+    OVERWRITE,
+    GET,
+    GET_TTL,
+    GET_UNCLEAN,
+    DELETE,
+    PUT_TTL,
+    CONTAINS,
+    MISS,
+    LEN,
+    ITERATE,
+    PUT_BIG,
+    GET_BIG,
+)
+READS = {"get", "get_bytes", "contains", "miss", "count", "walk"}
+
+OPEN = Figure("open and get one", "ms", 2.0)
+INDEX = Figure("index from the snapshot", "ms", 150.0)
+SCAN = Figure("full scan, per key", "µs", 10.0)
+# "No growth": what is left of a constant when it is spread over all keys.
+GROWTH_GET = Figure("growth by get, per key", "B", 1.0)
+GROWTH_SET = Figure("growth by set, per key", "B", 1.0)
+GROWTH_DELETE = Figure("growth by delete, per key", "B", 1.0)
+ITERATED = Figure("iterated, per key beside its text", "B", 200.0)
+FIGURES = (OPEN, INDEX, SCAN, GROWTH_GET, GROWTH_SET, GROWTH_DELETE, ITERATED)

@@ -1,0 +1,55 @@
+"""diskdict: a dict that lives in a folder, each key one readable file."""
+
+from diskdict.backends import open_store
+from diskdict.codecs import Codec
+from diskdict.disk import DiskDict, Stats, open_dict
+from diskdict.errors import (
+    ClosedError,
+    ConflictError,
+    CorruptValueError,
+    DiskDictError,
+    DurabilityError,
+    FormatError,
+    InvalidKeyError,
+    InvalidValueError,
+    KeyExistsError,
+    KeyNotFoundError,
+    LimitError,
+    LockUnsupportedError,
+    ReadOnlyError,
+    StoreLockedError,
+    VerificationError,
+)
+from diskdict.info import Info
+from diskdict.limits import Limits
+from diskdict.repair import Problem, Report
+from diskdict.store import FOREVER, NOT_SET
+
+__all__ = [
+    "FOREVER",
+    "NOT_SET",
+    "ClosedError",
+    "Codec",
+    "ConflictError",
+    "CorruptValueError",
+    "DiskDict",
+    "DiskDictError",
+    "DurabilityError",
+    "FormatError",
+    "Info",
+    "InvalidKeyError",
+    "InvalidValueError",
+    "KeyExistsError",
+    "KeyNotFoundError",
+    "LimitError",
+    "Limits",
+    "LockUnsupportedError",
+    "Problem",
+    "ReadOnlyError",
+    "Report",
+    "Stats",
+    "StoreLockedError",
+    "VerificationError",
+    "open_dict",
+    "open_store",
+]

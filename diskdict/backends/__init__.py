@@ -1,0 +1,60 @@
+"""Where records live. `open_store` finds the backend by the scheme of a URL; a new backend is one line here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final, Protocol
+
+from diskdict.limits import Limits
+from diskdict.lock import Lock
+from diskdict.store import Clock, Store
+
+BACKENDS: Final = {
+    "file": "diskdict.backends.file",
+    "memory": "diskdict.backends.memory",
+}
+"""The module of each scheme; its ``open_url`` makes the store."""
+
+
+class OpenUrl(Protocol):
+    """How a backend makes a store of a URL."""
+
+    def __call__(
+        self,
+        url: str,
+        *,
+        codec: str,
+        clock: Clock,
+        lock: Lock | Callable[[], Lock] | None,
+        limits: Limits | None,
+    ) -> Store: ...
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL, ``"file"`` for a path without one; a ValueError for one that nobody knows."""
+    scheme, colon, _ = url.partition(":")
+    if colon and scheme in BACKENDS:
+        return scheme
+    if "://" in url:
+        known = ", ".join(f"{name}:" for name in BACKENDS)
+        raise ValueError(f"no backend for {url!r}; a URL of a store begins with one of {known}")
+    return "file"
+
+
+def open_store(
+    url: str,
+    *,
+    codec: str = "json",
+    clock: Clock = time.time,
+    lock: Lock | Callable[[], Lock] | None = None,
+    limits: Limits | None = None,
+) -> Store:
+    """Return the store that `url` names: ``"memory:"``, or ``"file:///some/folder"``, or the path of a folder.
+
+    `codec` is the name of the codec of its values, for stores that keep that name.
+    """
+    scheme = scheme_of(url)
+    open_url: OpenUrl = import_module(BACKENDS[scheme]).open_url
+    return open_url(url, codec=codec, clock=clock, lock=lock, limits=limits)

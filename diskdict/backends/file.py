@@ -1,0 +1,403 @@
+"""The folder store: records as files, changed under one lock, counted and indexed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Callable
+from typing import Final, Literal
+from urllib.parse import unquote
+from zlib import crc32
+
+from diskdict import attributes as xattrs
+from diskdict.attributes import Attributes, describe
+from diskdict.cache import PayloadCache
+from diskdict.errors import ReadOnlyError
+from diskdict.files import sync_filesystem
+from diskdict.index import Index
+from diskdict.layout import DATA, TEMPORARY, TEMPORARY_SIDECAR, Shards
+from diskdict.ledger import Ledger
+from diskdict.limits import Limits
+from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
+from diskdict.manifest import Manifest
+from diskdict.opening import Opened, Way, open_folder
+from diskdict.reading import FolderReader, OnCorrupt, is_stripped
+from diskdict.records import RecordFiles
+from diskdict.snapshots import save_index
+from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
+
+Durability = Literal["process", "full"]
+
+_SWEPT_BY_A_WRITE: Final = 2
+
+
+class FolderStore(FolderReader):
+    """Records as files of a folder.
+
+    Parameters
+    ----------
+    path: str
+        The folder. Made, with its parents, where there is none and `create` is true.
+    kind, codec: str
+        What the store is for and how its values are written; a folder of another one is a FormatError.
+    shards: int, optional
+        Folders that the files are spread over, a power of two up to 65,536; 256 for a new store.
+    limits: Limits, optional
+        What the store refuses, kept in the folder. ``total_bytes`` is watched here, the rest by who knows the values.
+    durability: "process" or "full"
+        When a change returns it is with the system, or on disk.
+    readonly, create: bool
+        Open beside other readers; make what is not there.
+    timeout: float
+        Seconds to wait for whoever has the folder.
+    lock: optional
+        A lock, or a factory of locks, to hold around every change in place of an RLock.
+    on_corrupt: "raise", "miss" or "quarantine"
+        What a damaged value is to its reader: a CorruptValueError, absent, or set aside and absent.
+    perm: int, optional
+        Permission bits of the files, 0o600 by default; the store keeps them.
+    cache_bytes: int
+        Bytes of payloads to keep in memory.
+    clock, sleep: callable
+        The time in seconds since the epoch, and waiting for seconds.
+
+    Notes
+    -----
+    Threads may share it: `get`, `read`, `stat` and `open` take no lock, everything else the mutation lock. One process
+    may open a folder to write. After a fork the child's copy is closed. Killed at any moment it leaves each record old
+    or new.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        kind: str = "dict",
+        codec: str = "json",
+        shards: int | None = None,
+        limits: Limits | None = None,
+        durability: Durability = "process",
+        readonly: bool = False,
+        create: bool = True,
+        timeout: float = 0.0,
+        lock: Lock | Callable[[], Lock] | None = None,
+        on_corrupt: OnCorrupt = "raise",
+        perm: int | None = None,
+        cache_bytes: int = 0,
+        clock: Clock = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._closed = True
+        _check_choice("durability", durability, ("process", "full"))
+        _check_choice("on_corrupt", on_corrupt, ("raise", "miss", "quarantine"))
+        _check_number("timeout", timeout)
+        _check_number("cache_bytes", cache_bytes)
+        if perm is not None and not (type(perm) is int and 0 <= perm <= 0o777 and perm & 0o600 == 0o600):
+            raise ValueError(f"perm is the permission bits of a file, the owner's 0o600 among them, not {perm!r}")
+        self.clock = clock
+        self.readonly = readonly
+        self.on_corrupt = on_corrupt
+        self._lock = mutation_lock(lock)
+        self._cache = PayloadCache(cache_bytes) if cache_bytes else None
+        wanted = Manifest(kind, codec, Shards(256 if shards is None else shards).count, limits or Limits(), perm)
+        way = Way(readonly, create, timeout, sleep)
+        self._adopt(open_folder(path, wanted, way, shards_given=shards is not None), durable=durability == "full")
+
+    def _adopt(self, opened: Opened, *, durable: bool) -> None:
+        self.folder, self.manifest = opened.folder, opened.manifest
+        self.limits = opened.manifest.limits
+        self.ledger = Ledger(opened.lockfile, opened.page)
+        self._index = Index(loaded=opened.fresh)
+        fd = None if opened.lockfile is None else opened.lockfile.fd
+        self.files = RecordFiles(
+            opened.data,
+            Shards(opened.manifest.shards),
+            durable=durable,
+            in_attributes=fd is None or xattrs.supported(fd, writable=not self.readonly),
+            sidecars=opened.page.sidecars,
+            before_sidecar=self.ledger.expect_sidecars,
+        )
+        self._careful = opened.page.suspect or opened.page.expiring
+        self._closed = False
+        abandon_after_fork(self)
+        if opened.page.suspect and not self.readonly:
+            self._discard_temporaries()
+
+    def _discard_temporaries(self) -> None:
+        shards = set(self.files.shards.names)
+        for shard, regular in list(self.files.data.list()):
+            if not regular and shard in shards and self.files.data.admit(shard):
+                self.files.data.discard(f"{shard}/{TEMPORARY}")
+                self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
+
+    def exclusive(self) -> Exclusive:
+        return self._lock
+
+    def _prepare(self) -> None:
+        """Make sure that a change may begin: the handle can write, the page says so, nothing is left uncertain."""
+        self.check_open()
+        if self.readonly:
+            raise ReadOnlyError(f"{self.folder.path} was opened with readonly=True")
+        if self.files.failure is not None:
+            raise self.files.failure
+        if not self._ready:
+            if not self.ledger.ceiling_known:
+                self.ledger.start_above(self.files.highest())
+            self.ledger.begin()
+            self._ready = True
+        self.settle()
+
+    def put(
+        self,
+        key: str,
+        payload: bytes,
+        *,
+        expires: float = NEVER,
+        meta: str | None = None,
+        spelling: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
+    ) -> int | None:
+        with self._lock:
+            if not self._ready or self._index.uncertain or self.files.failure:
+                self._prepare()
+            if self.limits.total_bytes is not None:
+                self._make_room(key, len(payload))
+            now = self.clock()
+            path = self.files.path(key)
+            index = self._index
+            old = None if index.loaded and key not in index.packed else self.files.find(path)
+            live = old if old is not None and old.expires > now else None
+            if only_if is not None and only_if != (ABSENT if live is None else live.version):
+                return None
+            if expires != NEVER:
+                self._expect_expiry()
+            order = version = self.ledger.next()
+            if created is None:
+                created = now
+            if live is not None and not is_stripped(live):
+                order, created, spelling = live.order, live.created, live.spelling
+            new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
+            self._mark(key)
+            self.files.write(key, path, payload, new, old)
+            index.put(key, order, len(payload), expires, spelling)
+            self._unmark(key)
+            if index.expires:
+                self.sweep(_SWEPT_BY_A_WRITE)
+            return version
+
+    def _make_room(self, key: str, size: int) -> None:
+        index = self.index()
+        if index.payload_bytes - index.size(key) + size > (self.limits.total_bytes or 0):
+            self.sweep()
+        self.limits.check_total(index.payload_bytes - index.size(key) + size)
+
+    def _expect_expiry(self) -> None:
+        if not self.ledger.page.expiring:
+            self._careful = True
+            self.ledger.expect_expiry()
+
+    def _mark(self, key: str) -> None:
+        self._index.uncertain.add(key)
+        if self._cache is not None:
+            self._cache.begin(key)
+
+    def _live(self, path: str) -> Attributes | None:
+        found = self.files.find(path)
+        return found if found is not None and found.expires > self.clock() else None
+
+    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
+        with self._lock:
+            self._prepare()
+            path = self.files.path(key)
+            old = self._live(path)
+            if old is None:
+                return None
+            version = self.ledger.next()
+            new = old._replace(version=version)
+            if is_stripped(old):
+                new = describe(self.files.data.read(path), version, old.created)
+            if expires is not None:
+                new = new._replace(expires=expires)
+                self._expect_expiry()
+            if meta is not None:
+                new = new._replace(meta=meta or None)
+            self._mark(key)
+            self.files.amend(path, old, new)
+            self._index.put(key, new.order, new.length, new.expires, new.spelling)
+            self._unmark(key)
+            return version
+
+    def delete(self, key: str, *, only_if: int | None = None) -> bool:
+        with self._lock:
+            if not self._ready or self._index.uncertain or self.files.failure:
+                self._prepare()
+            index = self._index
+            if index.loaded and key not in index.packed:
+                return False
+            path = self.files.path(key)
+            live = True
+            if self._careful or only_if is not None:
+                old = self._live(path)
+                if only_if is not None and (old is None or old.version != only_if):
+                    return False
+                live = old is not None
+            removed = self._remove(key, path, expired=not live)
+            if index.expires:
+                self.sweep(_SWEPT_BY_A_WRITE)
+            return removed and live
+
+    def _remove(self, key: str, path: str, *, expired: bool) -> bool:
+        self._mark(key)
+        try:
+            self.files.remove(path)
+        except FileNotFoundError:
+            there = False
+        else:
+            there = True
+        self._index.remove(key, expired=expired)
+        self._unmark(key)
+        return there
+
+    def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
+        with self._lock:
+            if self.amend(source) is None:
+                return None
+            path, to = self.files.path(source), self.files.path(target)
+            if self._live(to) is not None:
+                return False
+            old = self.files.find(path)
+            if old is None:
+                return None
+            version = self.ledger.next()
+            new = old._replace(order=version, version=version, spelling=spelling)
+            self._mark(source)
+            self._mark(target)
+            self.files.move(path, target, to, old, new)
+            self._index.remove(target, expired=True)
+            self._index.remove(source)
+            self._index.put(target, version, new.length, new.expires, spelling)
+            self._unmark(source)
+            self._unmark(target)
+            return True
+
+    def sweep(self, limit: int | None = None) -> int:
+        with self._lock:
+            self._prepare()
+            dead = list(self.index().dead(self.clock()))[:limit]
+            for key in dead:
+                self._remove(key, self.files.path(key), expired=True)
+            return len(dead)
+
+    def quarantine(self, key: str) -> None:
+        with self._lock:
+            self._prepare()
+            self._mark(key)
+            self.set_aside(f"{DATA}/{self.files.path(key)}")
+            self._index.remove(key)
+            self._unmark(key)
+
+    def check_writable(self) -> None:
+        """Raise what a change would raise now, and have everything ready for one."""
+        with self._lock:
+            self._prepare()
+
+    def adopt(self, key: str, attributes: Attributes, payload: bytes) -> None:
+        """Give a value the attributes that fit its bytes as they are now."""
+        with self._lock:
+            self._prepare()
+            new = attributes._replace(version=self.ledger.next(), length=len(payload), checksum=crc32(payload))
+            self._mark(key)
+            self.files.amend(self.files.path(key), attributes, new)
+            self._unmark(key)
+
+    def known(self) -> Index | None:
+        """Return the index if it is in memory."""
+        return self._index if self._index.loaded else None
+
+    def reload(self) -> None:
+        """Forget the index: files were changed behind its back."""
+        with self._lock:
+            self._index = Index()
+
+    def trust(self) -> None:
+        """Go on without checking every read: all values were found whole."""
+        self.ledger.trust()
+        self._careful = self.ledger.page.expiring
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                if not self.readonly:
+                    self._leave()
+            finally:
+                self._closed = True
+                self._ready = False
+                self._index = Index()
+                self._cache = None
+                self.files.data.close()
+                self.ledger.release()
+                self.folder.close()
+
+    def _leave(self) -> None:
+        """Have everything on disk before the page says so, and keep the index for the next opening."""
+        if self._ready and self.files.failure is None:
+            sync_filesystem(self.folder.fd)
+        if self._index.loaded and not self._index.uncertain and self._index.changed:
+            with contextlib.suppress(OSError):
+                save_index(self.folder, self.files, self._index)
+        if self.files.failure is None:
+            self.ledger.end()
+
+    def abandon(self) -> None:
+        """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
+        if self._closed:
+            return
+        self._closed = self._forked = True
+        self._ready = False
+        self._lock = mutation_lock(None)
+        self._index = Index()
+        self._cache = None
+        self.files.data.close()
+        self.ledger.abandon()
+        self.folder.close()
+
+    def __del__(self) -> None:
+        if not self._closed:
+            warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
+            self.close()
+
+
+def path_of_url(url: str) -> str:
+    """Return the path in ``file:///some/folder``; what has no scheme is a path already."""
+    if not url.startswith("file:"):
+        return url
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ValueError(f"{url!r} names the host {host!r}; file: URLs are of this machine, as file:///some/folder")
+        path = slash + rest
+    return unquote(path)
+
+
+def open_url(
+    url: str, *, codec: str, clock: Clock, lock: Lock | Callable[[], Lock] | None, limits: Limits | None
+) -> FolderStore:
+    """Return the store of ``file:///some/folder``."""
+    path = os.path.abspath(os.path.expanduser(path_of_url(url)))
+    return FolderStore(path, codec=codec, clock=clock, lock=lock, limits=limits)
+
+
+def _check_choice(name: str, given: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {given!r}")
+
+
+def _check_number(name: str, given: float) -> None:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given >= 0:
+        raise ValueError(f"{name} is a number from 0, not {given!r}")

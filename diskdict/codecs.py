@@ -1,0 +1,240 @@
+"""Values and their bytes: the `Codec` protocol, and the codecs ``"json"``, ``"raw"`` and ``"pickle"``.
+
+``"json"`` gives back what it was given, equal and of the same exact type at every depth, or refuses to write it. Plain
+JSON goes through ujson; what is beyond it is tagged, see `diskdict.tags`. Bytes lie in the file as they are, unless
+their first byte could begin JSON: then one escape byte (0x1b) goes in front. The first byte alone decides on reading.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Final, Protocol
+
+import ujson
+
+from diskdict import tags
+from diskdict.errors import InvalidValueError
+
+MAX_DEPTH = 500
+"""Levels to which plain JSON nests. ujson reads 1,023, but comparing and printing such values exhausts the stack."""
+
+_ESC = b"\x1b"
+_OWN_FIRST = frozenset(b'{["-0123456789tfn \t\n\r')
+_ESCAPED_FIRST = _OWN_FIRST | {0x00, 0x1B}
+_TAG = re.compile(rb'\{\s*"\$')
+
+_TEXT: frozenset[type] = frozenset({str})
+_ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
+_CONTAINERS: frozenset[type] = frozenset({dict, list})
+_PLAIN = _ATOMS | _CONTAINERS
+
+_DEFAULT_DIGITS = 4300
+
+_write: Callable[[object], str] = partial(
+    ujson.dumps, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False
+)
+
+
+class Codec(Protocol):
+    """What turns values into bytes and back. Never gives empty bytes."""
+
+    @property
+    def name(self) -> str:
+        """The name that the store's folder remembers."""
+
+    def dumps(self, value: object) -> bytes:
+        """Return the bytes of `value`, or raise InvalidValueError."""
+
+    def loads(self, payload: bytes) -> object:
+        """Return the value of `payload`, or raise ValueError."""
+
+
+class JsonCodec:
+    """Readable files: JSON, and bytes as they are. Refuses what would not come back the same."""
+
+    name: Final = "json"
+
+    def dumps(self, value: object) -> bytes:
+        """Return the bytes of `value`, or raise InvalidValueError naming what in it cannot be written."""
+        if type(value) is bytes:
+            return _ESC + value if not value or value[0] in _ESCAPED_FIRST else value
+        if _is_plain(value):
+            try:
+                text = _write(value)
+                if '{"$' not in text and (len(text) <= _DEFAULT_DIGITS or _has_default_digits()):
+                    return text.encode()
+            except (OverflowError, ValueError):  # inf and nan, lone surrogates, very long ints
+                pass
+        return _dumps_tagged(value)
+
+    def loads(self, payload: bytes) -> object:
+        """Return the value of `payload`, or raise ValueError."""
+        if not payload:
+            raise ValueError("an empty file is not a value")
+        if payload[0] not in _OWN_FIRST:
+            return _loads_bytes(payload)
+        value: object = ujson.loads(payload)
+        if payload[0] == 0x2D and payload.strip() == b"-":
+            raise ValueError("a lone minus sign is not a value")
+        return _untag(value) if b'"$' in payload and _TAG.search(payload) else value
+
+
+class RawCodec:
+    """Bytes only, and nothing around them. Empty bytes, and bytes that begin with 0x1b, have one 0x1b in front."""
+
+    name: Final = "raw"
+
+    def dumps(self, value: object) -> bytes:
+        """Return `value`, which must be bytes."""
+        if type(value) is not bytes:
+            raise InvalidValueError(
+                f'codec "raw" takes bytes, not {type(value).__qualname__}; codec="json" or codec="pickle" take more'
+            )
+        return _ESC + value if not value or value[0] == 0x1B else value
+
+    def loads(self, payload: bytes) -> bytes:
+        """Return the bytes that were given, or raise ValueError."""
+        if not payload:
+            raise ValueError("an empty file is not a value")
+        return payload[1:] if payload[0] == 0x1B else payload
+
+
+class PickleCodec:
+    """Any value that pickle takes. Reading runs code that the file names: only for folders that nobody else writes."""
+
+    name: Final = "pickle"
+
+    def dumps(self, value: object) -> bytes:
+        """Return the pickle of `value`, or raise InvalidValueError."""
+        import pickle  # this and its like cost more to load than all of this package
+
+        try:
+            return pickle.dumps(value, protocol=5)
+        except MemoryError:
+            raise
+        except Exception as exc:  # classes write their own pickling, which raises anything
+            raise InvalidValueError(f"{type(value).__qualname__} cannot be pickled: {exc}") from exc
+
+    def loads(self, payload: bytes) -> object:
+        """Return the value of `payload`, or raise ValueError. May run code."""
+        import pickle
+
+        try:
+            return pickle.loads(payload)  # noqa: S301 - the caller chose it by name
+        except MemoryError:
+            raise
+        except Exception as exc:  # damaged pickles and the classes in them raise anything
+            raise ValueError(f"not a pickle that can be read here: {type(exc).__name__}: {exc}") from exc
+
+
+JSON: Final = JsonCodec()
+RAW: Final = RawCodec()
+PICKLE: Final = PickleCodec()
+
+_CODECS: dict[str, Codec] = {codec.name: codec for codec in (JSON, RAW, PICKLE)}
+
+
+def resolve(codec: str | Codec) -> Codec:
+    """Return the codec of a name, or the codec itself."""
+    if isinstance(codec, str):
+        if codec not in _CODECS:
+            raise ValueError(f"unknown codec {codec!r}; the codecs are {', '.join(_CODECS)}")
+        return _CODECS[codec]
+    named = isinstance(getattr(codec, "name", None), str)
+    if isinstance(codec, type) or not (
+        named and callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))
+    ):
+        raise TypeError(f"a codec is a name, or an object with name, dumps and loads, not {codec!r}")
+    return codec
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether ujson gives `value` back as it was, as far as types tell."""
+    parts: Iterable[object]
+    if type(value) is dict:
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        parts = value.values()
+    elif type(value) is list:
+        parts = value
+    else:
+        return type(value) in _ATOMS
+    return _ATOMS.issuperset(map(type, parts)) or _is_plain_below(parts)
+
+
+def _is_plain_below(parts: Iterable[object]) -> bool:
+    # All containers of one level at once, each once: few steps in Python, and a value that contains itself ends.
+    for _ in range(MAX_DEPTH - 1):
+        if not _PLAIN.issuperset(map(type, parts)):
+            return False
+        level = {id(part): part for part in parts if type(part) in _CONTAINERS}.values()
+        dicts = [part for part in level if type(part) is dict]
+        if not _TEXT.issuperset(map(type, chain.from_iterable(dicts))):
+            return False
+        lists = [part for part in level if type(part) is list]
+        parts = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        if _ATOMS.issuperset(map(type, parts)):
+            return True
+    return False
+
+
+def _has_default_digits() -> bool:
+    # With another limit ujson writes ints that other processes cannot read; tagged ones they can.
+    return sys.get_int_max_str_digits() == _DEFAULT_DIGITS
+
+
+def _dumps_tagged(value: object) -> bytes:
+    try:
+        return _write(tags.tag(value)).encode()
+    except tags.UnwritableError as exc:
+        raise InvalidValueError(_refusal(value, exc)) from None
+    except (RecursionError, OverflowError, ValueError) as exc:
+        raise InvalidValueError(f'this value cannot be written as JSON ({exc}); codec="pickle" may take it') from exc
+
+
+def _refusal(value: object, exc: tags.UnwritableError) -> str:
+    try:
+        where = f"value{_place(value, exc.culprit)}"
+    except (RecursionError, ValueError):  # too deep to find it again; an int too long to print
+        where = "a part of the value"
+    return f'{where} of type {type(exc.culprit).__qualname__} {exc.reason}; codec="pickle" may take it'
+
+
+def _place(value: object, culprit: object) -> str | None:
+    """Return where in `value` the `culprit` is, like ``['a'][3]``."""
+    if value is culprit:
+        return ""
+    for step, part in _parts(value):
+        below = _place(part, culprit)
+        if below is not None:
+            return step + below
+    return None
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    if type(value) is dict:
+        for key, part in value.items():
+            yield f".key({reprlib.repr(key)})", key
+            yield f"[{reprlib.repr(key)}]", part
+    elif type(value) is list or type(value) is tuple:
+        yield from ((f"[{number}]", part) for number, part in enumerate(value))
+    elif type(value) is set or type(value) is frozenset:
+        yield from ((".member", part) for part in value)
+
+
+def _loads_bytes(payload: bytes) -> bytes:
+    if payload[0] == 0x00:
+        raise ValueError("a file that begins with a NUL byte is not a value")
+    return payload[1:] if payload[0] == 0x1B else payload
+
+
+def _untag(value: object) -> object:
+    try:
+        return tags.untag(value)
+    except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as exc:
+        raise ValueError(f"a damaged tag: {exc or type(exc).__name__}") from exc

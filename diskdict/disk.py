@@ -1,0 +1,375 @@
+"""The dict that lives in a folder, `DiskDict`, and `open_dict` for one that lives where a URL says."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
+
+from diskdict import repair as repairs
+from diskdict.backends import open_store, scheme_of
+from diskdict.backends.file import Durability, FolderStore, path_of_url
+from diskdict.codecs import Codec, resolve
+from diskdict.core import StoreDict
+from diskdict.face import K, V
+from diskdict.limits import Limits
+from diskdict.lock import Lock
+from diskdict.reading import OnCorrupt
+from diskdict.repair import Report
+from diskdict.store import Clock, Ttl
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+LockLike = Lock | Callable[[], Lock]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `DiskDict`, for those who pass them on."""
+
+    codec: str | Codec
+    default_ttl: Ttl
+    limits: Limits | None
+    durability: Durability
+    readonly: bool
+    create: bool
+    timeout: float
+    lock: LockLike | None
+    shards: int | None
+    writeback: bool
+    cache_bytes: int
+    cleanup_interval: float | None
+    on_corrupt: OnCorrupt
+    perm: int | None
+    clock: Clock
+
+
+class Stats(NamedTuple):
+    """A folder in numbers.
+
+    ``keys`` are alive, ``expired`` are dead and not removed yet. ``payload_bytes`` is what the values are long,
+    ``disk_bytes`` what they occupy, ``inodes`` how many files and folders the store has, ``shards`` how many folders
+    hold values. ``attributes`` says where expiry and order are kept: ``"xattr"`` or ``"sidecar"``.
+    """
+
+    keys: int
+    expired: int
+    payload_bytes: int
+    disk_bytes: int
+    inodes: int
+    shards: int
+    attributes: str
+
+
+class DiskDict(StoreDict[K, V]):
+    """A dict that lives in a folder, each key one readable file.
+
+    Parameters
+    ----------
+    path: str or os.PathLike, optional
+        The folder; ``~`` is expanded. Without one a fresh folder is made in the user's data folder; see `path`.
+    codec: str or Codec
+        How values become bytes. ``"json"``: what JSON has, and bytes, tuple, set, datetime, Decimal, UUID and the like;
+        each value comes back equal and of the same type, or is refused. ``"raw"``: bytes only. ``"pickle"``: anything,
+        but reading runs code. Or an object with ``dumps``, ``loads`` and ``name``.
+    default_ttl: int, float or timedelta, optional
+        Seconds that a key lives when nothing else is said.
+    limits: Limits, optional
+        What is refused; kept in the folder.
+    durability: "process" or "full"
+        When a change returns, a killed process loses nothing; with ``"full"`` a power cut neither.
+    readonly: bool
+        Open beside other readers, never beside a writer.
+    create: bool
+        Make the folder where there is none.
+    timeout: float
+        Seconds to wait for another process that has the folder.
+    lock: optional
+        A lock or a factory of locks, held around every change in place of an RLock.
+    shards: int, optional
+        Folders that the files are spread over, a power of two, fixed when the store is made; 256.
+    writeback: bool
+        Remember values that were handed out and store what changed in them on `flush` and `close`.
+    cache_bytes: int
+        Bytes of values to keep in memory.
+    cleanup_interval: float, optional
+        Seconds between two removals of expired keys by a thread of its own.
+    on_corrupt: "raise", "miss" or "quarantine"
+        What a damaged value is to its reader: a CorruptValueError, missing, or moved aside and missing.
+    perm: int, optional
+        Permission bits of the files, 0o600.
+    clock: callable
+        The time in seconds since the epoch.
+
+    Raises
+    ------
+    StoreLockedError
+        Another process, or another handle of this one, has the folder.
+    LockUnsupportedError
+        The filesystem knows no locks.
+    FormatError
+        The folder is something else, or a store of another codec or number of shards.
+    FileNotFoundError, NotADirectoryError
+        There is nothing and ``create`` is false; there is a file.
+
+    Notes
+    -----
+    Threads share one handle; reading takes no lock. One process at a time may write. After a fork the child's handle
+    is closed. A process killed at any moment leaves each key old or new. A value that was read is a copy:
+    ``d["k"].append(x)`` changes nothing on disk; see `edit` and ``writeback``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with DiskDict(folder) as d:
+    ...     d["greeting"] = {"text": "hello", "times": 3}
+    >>> with DiskDict(folder) as d:
+    ...     d["greeting"]["text"], d.path_for("greeting").read_text()
+    ('hello', '{"text":"hello","times":3}')
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        codec: str | Codec = "json",
+        default_ttl: Ttl = None,
+        limits: Limits | None = None,
+        durability: Durability = "process",
+        readonly: bool = False,
+        create: bool = True,
+        timeout: float = 0,
+        lock: LockLike | None = None,
+        shards: int | None = None,
+        writeback: bool = False,
+        cache_bytes: int = 0,
+        cleanup_interval: float | None = None,
+        on_corrupt: OnCorrupt = "raise",
+        perm: int | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        folder = _fresh_path() if path is None else _absolute(path)
+        self._options: Options = {
+            "codec": codec,
+            "default_ttl": default_ttl,
+            "limits": limits,
+            "durability": durability,
+            "readonly": readonly,
+            "create": create,
+            "timeout": timeout,
+            "lock": lock,
+            "shards": shards,
+            "writeback": writeback,
+            "cache_bytes": cache_bytes,
+            "cleanup_interval": cleanup_interval,
+            "on_corrupt": on_corrupt,
+            "perm": perm,
+            "clock": clock,
+        }
+        self._path = folder
+        resolved = resolve(codec)
+        store = FolderStore(
+            folder,
+            codec=resolved.name,
+            shards=shards,
+            limits=limits,
+            durability=durability,
+            readonly=readonly,
+            create=create,
+            timeout=timeout,
+            lock=lock,
+            on_corrupt=on_corrupt,
+            perm=perm,
+            cache_bytes=cache_bytes,
+            clock=clock,
+        )
+        self._folder = store
+        try:
+            super().__init__(
+                store,
+                codec=resolved,
+                default_ttl=default_ttl,
+                limits=store.limits if any(store.limits) else None,
+                writeback=writeback,
+                cleanup_interval=None if readonly else cleanup_interval,
+            )
+        except BaseException:
+            store.close()
+            raise
+        _live[_identity(folder)] = cast(DiskDict[object, object], self)
+
+    @classmethod
+    def fromkeys(
+        cls,
+        iterable: Iterable[A],
+        value: B | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        **options: Unpack[Options],
+    ) -> DiskDict[A, B | None]:
+        """Return a dict at `path` with the keys of `iterable`, all with `value`; the options are those of the class."""
+        made: DiskDict[A, B | None] = DiskDict(path, **options)
+        try:
+            made.set_many((key, value) for key in iterable)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self._path)
+
+    def path_for(self, key: K) -> Path:
+        """Return the file that holds the value of `key`. KeyError if it is missing.
+
+        The file holds the value's bytes and nothing else. Read it, link it, hand it to other programs; change it only
+        while the store is closed.
+        """
+        text = self._settled(key)
+        self._stat(key)
+        return Path(self._path, "data", self._folder.files.path(text))
+
+    def verify(self) -> Report:
+        """Read every file and compare it with what was written; return what was checked and what was found.
+
+        Changes nothing but this: when no value is torn, reads after an unclean end are not checked any longer. Other
+        threads can read meanwhile, and wait to write.
+        """
+        self.flush()
+        return repairs.verify(self._folder, self._values.loads)
+
+    def repair(self) -> Report:
+        """Move what is damaged to ``quarantine`` in the folder, set right what is not; return what was done to what.
+
+        Nothing is deleted. Files that have lost their attributes get them back from the index where it knows them;
+        values changed by hand are taken over.
+        """
+        self.flush()
+        return repairs.repair(self._folder, self._values.loads)
+
+    def stats(self) -> Stats:
+        """Return numbers about the folder; every file is looked at."""
+        self.flush()
+        store = self._folder
+        with store.exclusive():
+            index = store.index()
+            live = store.count()
+            shards = [name for name, regular in store.files.data.list() if not regular]
+            sizes = [
+                store.files.data.stat(f"{shard}/{name}") for shard in shards for name, _ in store.files.data.list(shard)
+            ]
+            return Stats(
+                keys=live,
+                expired=len(index.packed) - live,
+                payload_bytes=index.payload_bytes,
+                disk_bytes=sum(getattr(size, "st_blocks", -(-size.st_size // 512)) * 512 for size in sizes),
+                inodes=len(sizes) + len(shards) + 2 + sum(1 for _ in store.folder.list()),
+                shards=len(shards),
+                attributes="xattr" if store.files.in_attributes else "sidecar",
+            )
+
+    def close(self) -> None:
+        if "_unopened" not in self.__dict__:
+            super().close()
+
+    def __reduce__(self) -> tuple[Callable[[str, Options], DiskDict[object, object]], tuple[str, Options]]:
+        return _unpickled, (self._path, self._options)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            # Only a handle that came out of a pickle in another process lacks attributes: it opens when first used.
+            unopened = self.__dict__.pop("_unopened", None)
+            if unopened is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            try:
+                self.__init__(self._path, **self._options)
+            except BaseException:
+                self._unopened = unopened
+                raise
+            return getattr(self, name)
+
+
+_live: weakref.WeakValueDictionary[tuple[int, int], DiskDict[object, object]] = weakref.WeakValueDictionary()
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _unpickled(path: str, options: Options) -> DiskDict[object, object]:
+    try:
+        known = _live.get(_identity(path))
+    except OSError:
+        known = None
+    if known is not None and known._folder.is_open:
+        return known
+    handle: DiskDict[object, object] = DiskDict.__new__(DiskDict)
+    handle.__dict__.update(_path=path, _options=options, _unopened=True)
+    return handle
+
+
+@atexit.register
+def _close_all() -> None:
+    for handle in list(_live.values()):
+        handle.close()
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    given = os.fspath(path)
+    if not isinstance(given, str):
+        raise TypeError(f"the path of a store is str or os.PathLike[str], not {path!r}")
+    if not given:
+        raise ValueError("the path of a store is empty; give a folder, or None for a fresh one")
+    return os.path.abspath(os.path.expanduser(given))
+
+
+def _fresh_path() -> str:
+    import platformdirs  # takes as long to load as all of this package, and only this needs it
+
+    home = platformdirs.user_data_path("diskdict", appauthor=False)
+    return str(home / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+
+
+def open_dict(
+    url: str,
+    *,
+    codec: str | Codec = "json",
+    default_ttl: Ttl = None,
+    limits: Limits | None = None,
+    writeback: bool = False,
+    cleanup_interval: float | None = None,
+    lock: LockLike | None = None,
+    clock: Clock = time.time,
+) -> StoreDict[object, object]:
+    """Return the dict at `url`: ``"memory:"`` for one without a disk, ``"file:///some/folder"`` or a path for a folder.
+
+    The options mean what they mean for `DiskDict`; a folder that needs others is opened with that class.
+    """
+    if scheme_of(url) == "file":
+        return DiskDict(
+            path_of_url(url),
+            codec=codec,
+            default_ttl=default_ttl,
+            limits=limits,
+            writeback=writeback,
+            cleanup_interval=cleanup_interval,
+            lock=lock,
+            clock=clock,
+        )
+    return StoreDict(
+        open_store(url, codec=resolve(codec).name, limits=limits, lock=lock, clock=clock),
+        codec=codec,
+        default_ttl=default_ttl,
+        limits=limits,
+        writeback=writeback,
+        cleanup_interval=cleanup_interval,
+    )

@@ -1,0 +1,272 @@
+"""Who may change a folder: one thread at a time (`mutation_lock`), one process at a time (`LockFile`).
+
+The order is always thread lock, then lockfile: the lockfile is taken once, at open, and held to the end. Both together
+mean that whatever a mutation sees under the thread lock nobody else is changing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
+
+import ujson
+
+from diskdict.errors import LockUnsupportedError, StoreLockedError
+from diskdict.files import READ, READ_WRITE, Folder, sync
+from diskdict.layout import LOCK
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_BUSY: Final = frozenset({errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
+_UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+
+
+@runtime_checkable
+class Lock(Protocol):
+    """What `threading.Lock`, `multiprocessing.Lock` and their like have."""
+
+    def acquire(self, blocking: bool = True, /) -> bool:
+        """Take the lock; return whether it was taken."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+
+
+Exclusive = AbstractContextManager[object]
+"""A re-entrant lock to enter and leave."""
+
+
+class Reentrant:
+    """Lets the thread that holds `lock` enter again, whatever kind of lock it is."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self._owner = 0
+        self._depth = 0
+
+    def __enter__(self) -> Self:
+        me = threading.get_ident()
+        if self._owner != me:
+            self._lock.acquire()
+            self._owner = me
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = 0
+            self._lock.release()
+
+
+def mutation_lock(lock: Lock | Callable[[], Lock] | None) -> Exclusive:
+    """Return the thread lock of a store: of the kind given as a lock or a factory of one, by default an RLock."""
+    if lock is None:
+        return threading.RLock()
+    made = lock() if isinstance(lock, type) or not isinstance(lock, Lock) else lock
+    if not isinstance(made, Lock):
+        raise TypeError(f"lock= takes a lock or a factory of locks, not {lock!r}")
+    return Reentrant(made)
+
+
+class Page(NamedTuple):
+    """The content of the lockfile: who has the folder, how it was left, and what its files may hold.
+
+    ``clean`` is False from the first mutation of a handle until it is closed; ``suspect`` stays True after an unclean
+    end until `verify` has passed. No number up to ``ceiling`` will be given again as an order or a version.
+    ``expiring`` and ``sidecars`` say whether any file ever had an expiry or a sidecar.
+    """
+
+    pid: int
+    host: str
+    since: str
+    clean: bool = True
+    suspect: bool = False
+    ceiling: int = 0
+    expiring: bool = False
+    sidecars: bool = False
+
+    def holder(self) -> str:
+        """Say who it is."""
+        if self.pid == os.getpid() and self.host == _host():
+            return f"this process (pid {self.pid}), since {self.since}"
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+_SIZE: Final = 512  # a sector: it is written whole or not at all
+
+
+def encode_page(page: Page) -> bytes:
+    """Return the page as one line of JSON, padded to a sector."""
+    page = page._replace(host=page.host[:64])
+    return ujson.dumps(page._asdict()).encode().ljust(_SIZE - 1) + b"\n"
+
+
+def decode_page(content: bytes) -> Page | None:
+    """Return the page, or None for anything that `encode_page` did not write."""
+    try:
+        fields = ujson.loads(content)
+        page = Page(**fields)
+    except (ValueError, TypeError):
+        return None
+    expected = (int, str, str, bool, bool, int, bool, bool)
+    return page if all(type(field) is kind for field, kind in zip(page, expected, strict=True)) else None
+
+
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
+def own_page() -> Page:
+    """Return a page that names this process, of a store that was left clean and is empty."""
+    return Page(os.getpid(), _host(), datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+class LockFile:
+    """The lockfile of a folder, locked by `flock` from `acquire` to `release`.
+
+    Parameters
+    ----------
+    folder: Folder
+        The store's folder.
+    shared: bool
+        Lock to read, beside others who read.
+    timeout: float
+        Seconds to wait for whoever has the folder.
+    sleep: callable
+        Waits for a number of seconds.
+
+    Raises
+    ------
+    StoreLockedError
+        Somebody else has the folder.
+    LockUnsupportedError
+        The filesystem knows no locks.
+
+    Notes
+    -----
+    The lock belongs to the open file, so a second handle of the same process is refused like another process, and the
+    system frees it when the process dies. The file is never truncated or removed: a lock on a name that somebody else
+    may take away protects nothing.
+    """
+
+    def __init__(self, folder: Folder, *, shared: bool, timeout: float, sleep: Callable[[float], None]) -> None:
+        self._folder = folder
+        self.shared = shared
+        deadline = time.monotonic() + timeout
+        self.fd = self._open()
+        self.page: Page | None = None
+        try:
+            while not self._try(deadline):
+                sleep(min(0.01, max(0.0, deadline - time.monotonic())))
+            content = self._read()
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.page = decode_page(content)
+
+    def _open(self) -> int:
+        if self.shared:
+            return self._folder.open(LOCK, READ)
+        return self._folder.open(LOCK, READ_WRITE | os.O_CREAT)
+
+    def _try(self, deadline: float) -> bool:
+        try:
+            _flock(self.fd, shared=self.shared)
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                raise LockUnsupportedError(error.errno, "the filesystem has no locks", self._folder.path) from error
+            if error.errno not in _BUSY:
+                raise
+            if time.monotonic() >= deadline:
+                raise StoreLockedError(self._folder.path, self._holder()) from None
+            return False
+        if os.path.samestat(os.fstat(self.fd), self._folder.stat(LOCK)):
+            return True
+        # The file was replaced between opening and locking: what is locked is not what others will lock.
+        os.close(self.fd)
+        self.fd = self._open()
+        return False
+
+    def _read(self) -> bytes:
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        return os.read(self.fd, _SIZE)
+
+    def _holder(self) -> str:
+        page = decode_page(self._read())
+        return page.holder() if page is not None else "another process"
+
+    def write(self, page: Page, *, durable: bool = False) -> None:
+        """Write the page, on disk before this returns if `durable`."""
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        os.write(self.fd, encode_page(page))
+        if durable:
+            sync(self.fd)
+        self.page = page
+
+    def release(self) -> None:
+        """Unlock and close. Unlocking by name also frees a copy of the descriptor in a process forked meanwhile."""
+        with contextlib.suppress(OSError):
+            _unlock(self.fd)
+        os.close(self.fd)
+
+    def abandon(self) -> None:
+        """Close without unlocking: the lock is the parent's."""
+        os.close(self.fd)
+
+
+if sys.platform == "win32":
+
+    def _flock(fd: int, *, shared: bool) -> None:
+        # A byte behind the page, so that others can read who has the folder.
+        os.lseek(fd, _SIZE, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBRLCK if shared else msvcrt.LK_NBLCK, 1)
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _SIZE, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _flock(fd: int, *, shared: bool) -> None:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class Forkable(Protocol):
+    """A handle that must not go on in a forked child."""
+
+    def abandon(self) -> None:
+        """Close every descriptor, unlock nothing, write nothing."""
+
+
+_handles: weakref.WeakSet[Forkable] = weakref.WeakSet()
+
+
+def abandon_after_fork(handle: Forkable) -> None:
+    """Have `handle` abandoned in every child that this process forks from now on."""
+    _handles.add(handle)
+
+
+def _abandon_all() -> None:
+    for handle in list(_handles):
+        handle.abandon()
+    _handles.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

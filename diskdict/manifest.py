@@ -1,0 +1,111 @@
+"""``diskdict.json``: what kind of store a folder is. Renamed in last, it is the commit point of a store's creation."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import ujson
+
+from diskdict.errors import FormatError
+from diskdict.files import Folder
+from diskdict.layout import LOCK, MANIFEST, OWN_NAMES
+from diskdict.limits import Limits
+
+FORMAT: Final = 1
+_NAMES: Final = "escape-1"
+_TEMPORARY: Final = MANIFEST + ".new"
+
+
+class Manifest(NamedTuple):
+    """The fixed properties of a store.
+
+    ``kind`` is what made it (dict, datastore, queue, …), ``codec`` the name of the codec of its values, ``shards`` the
+    number of folders its files are spread over, ``limits`` what it refuses, ``mode`` the permission bits asked for when
+    it was made, or None.
+    """
+
+    kind: str
+    codec: str
+    shards: int = 256
+    limits: Limits = Limits()
+    mode: int | None = None
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the content of ``diskdict.json``."""
+    document: dict[str, object] = {
+        "format": FORMAT,
+        "kind": manifest.kind,
+        "codec": manifest.codec,
+        "shards": manifest.shards,
+        "names": _NAMES,
+        "limits": manifest.limits.as_json(),
+    }
+    if manifest.mode is not None:
+        document["mode"] = f"{manifest.mode:04o}"
+    return ujson.dumps(document, indent=2).encode() + b"\n"
+
+
+def decode(content: bytes, path: str) -> Manifest:
+    """Return the manifest in `content`; a FormatError says what is wrong with the one of the folder at `path`."""
+    try:
+        document = ujson.loads(content)
+        found, names = document["format"], document["names"]
+        if (found, names) != (FORMAT, _NAMES):
+            raise FormatError(
+                f"{path} has format {found!r} with names {names!r}; this version reads format {FORMAT} with {_NAMES!r}"
+            )
+        mode = document.get("mode")
+        return Manifest(
+            kind=str(document["kind"]),
+            codec=str(document["codec"]),
+            shards=int(document["shards"]),
+            limits=Limits.from_json(document["limits"]),
+            mode=None if mode is None else int(mode, 8),
+        )
+    except FormatError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FormatError(f"{path}/{MANIFEST} cannot be understood: {error}") from error
+
+
+def load(folder: Folder) -> Manifest | None:
+    """Return the manifest of a folder, or None where there is none and the folder counts as empty.
+
+    A folder that holds anything but our own empty names is a FormatError: it is somebody else's.
+    """
+    try:
+        return decode(folder.read(MANIFEST), folder.path)
+    except FileNotFoundError:
+        pass
+    foreign = sorted(name for name, _ in folder.list() if name not in OWN_NAMES or _holds_something(folder, name))
+    if foreign:
+        raise FormatError(
+            f"{folder.path} is no store and not empty (it holds {foreign[0]!r}); give the path of a store or a new path"
+        )
+    return None
+
+
+def _holds_something(folder: Folder, name: str) -> bool:
+    if name in (LOCK, _TEMPORARY):
+        return False
+    try:
+        return any(True for _ in folder.list(name))
+    except NotADirectoryError:
+        return folder.stat(name).st_size > 0
+
+
+def save(folder: Folder, manifest: Manifest) -> None:
+    """Write the manifest; it is there whole and durable, or not at all."""
+    folder.write(MANIFEST, encode(manifest), _TEMPORARY, durable=True)
+    folder.sync()
+
+
+def agree(found: Manifest, wanted: Manifest, path: str, *, shards_given: bool) -> None:
+    """Raise a FormatError that names both where a store is not what its opener expects."""
+    pairs = [("kind", found.kind, wanted.kind), ("codec", found.codec, wanted.codec)]
+    if shards_given:
+        pairs.append(("shards", str(found.shards), str(wanted.shards)))
+    for what, there, asked in pairs:
+        if there != asked:
+            raise FormatError(f"{path} has {what} {there!r}, not {asked!r}; open it with {what}={there!r}")

@@ -1,0 +1,106 @@
+"""Opening a folder: find or make the store, take its lock, and learn how it was left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from diskdict import manifest as manifests
+from diskdict.files import Folder
+from diskdict.layout import DATA, MANIFEST
+from diskdict.ledger import UNKNOWN
+from diskdict.lock import LockFile, Page, own_page
+from diskdict.manifest import Manifest
+
+
+class Opened(NamedTuple):
+    """A folder that is open and locked. ``fresh`` says that this call made the store."""
+
+    folder: Folder
+    data: Folder
+    lockfile: LockFile | None
+    manifest: Manifest
+    page: Page
+    fresh: bool
+
+
+class Way(NamedTuple):
+    """How to open: to read only, making what is not there, waiting `timeout` seconds for the lock."""
+
+    readonly: bool
+    create: bool
+    timeout: float
+    sleep: Callable[[float], None]
+
+
+def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) -> Opened:
+    """Open the store at `path`, made to `wanted` if there is none and `way` lets it.
+
+    Raises FileNotFoundError where nothing is and nothing may be made, NotADirectoryError for a file, FormatError for a
+    folder that is foreign or not such a store, and what `LockFile` raises.
+    """
+    mode = 0o600 if wanted.mode is None else wanted.mode
+    if way.create and not way.readonly:
+        os.makedirs(path, mode=mode | (mode & 0o444) >> 2, exist_ok=True)
+    folder = Folder(path, mode=mode, exact=wanted.mode is not None)
+    lockfile = None
+    try:
+        if manifests.load(folder) is None and (way.readonly or not way.create):
+            raise FileNotFoundError(2, f"no store here (there is no {MANIFEST}); make one with create=True", path)
+        lockfile = _lock(folder, way)
+        found, fresh = _found_or_made(folder, wanted)
+        manifests.agree(found, wanted, path, shards_given=shards_given)
+        if wanted.mode is None and found.mode is not None:
+            folder.mode, folder.exact = found.mode, True
+        if not fresh and wanted.limits != found.limits and not way.readonly and any(wanted.limits):
+            found = found._replace(limits=wanted.limits)
+            manifests.save(folder, found)
+        data = Folder(DATA, mode=folder.mode, exact=folder.exact, parent=folder)
+        try:
+            page = _claim(lockfile, fresh=fresh)
+        except BaseException:
+            data.close()
+            raise
+        return Opened(folder, data, lockfile, found, page, fresh)
+    except BaseException:
+        if lockfile is not None:
+            lockfile.release()
+        folder.close()
+        raise
+
+
+def _lock(folder: Folder, way: Way) -> LockFile | None:
+    try:
+        return LockFile(folder, shared=way.readonly, timeout=way.timeout, sleep=way.sleep)
+    except FileNotFoundError:
+        # Read-only media may hold a store whose lockfile was left behind; there nobody writes.
+        if way.readonly:
+            return None
+        raise
+
+
+def _found_or_made(folder: Folder, wanted: Manifest) -> tuple[Manifest, bool]:
+    # Asked again: somebody else may have made the store while this process waited for the lock.
+    found = manifests.load(folder)
+    if found is not None:
+        return found, False
+    folder.mkdir(DATA)
+    manifests.save(folder, wanted)
+    return wanted, True
+
+
+def _claim(lockfile: LockFile | None, *, fresh: bool) -> Page:
+    own = own_page()
+    if fresh:
+        page = own
+    elif lockfile is None or lockfile.page is None:
+        # The lockfile was lost: what it knew has to be assumed, or found out.
+        page = own._replace(suspect=True, ceiling=UNKNOWN, expiring=True, sidecars=True)
+    else:
+        found = lockfile.page
+        page = found._replace(pid=own.pid, host=own.host, since=own.since, clean=True)
+        page = page._replace(suspect=found.suspect or not found.clean)
+    if lockfile is not None and not lockfile.shared:
+        lockfile.write(page)
+    return page

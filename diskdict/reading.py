@@ -1,0 +1,251 @@
+"""The reading half of a folder store: what needs no change on disk, and what is done about damage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, Literal
+
+from diskdict.attributes import Attributes
+from diskdict.cache import PayloadCache
+from diskdict.errors import ClosedError, CorruptValueError
+from diskdict.files import Folder
+from diskdict.index import Index
+from diskdict.layout import QUARANTINE
+from diskdict.ledger import Ledger
+from diskdict.lock import Exclusive
+from diskdict.manifest import Manifest
+from diskdict.records import STRIPPED, RecordFiles, stripped
+from diskdict.snapshots import load_index
+from diskdict.store import NEVER, Clock, Record, Stat, Store
+
+OnCorrupt = Literal["raise", "miss", "quarantine"]
+
+
+class FolderReader(Store):
+    """A folder store as far as it is read. `diskdict.backends.file.FolderStore` opens, changes and closes it."""
+
+    clock: Clock
+    on_corrupt: OnCorrupt
+    folder: Folder
+    files: RecordFiles
+    manifest: Manifest
+    _lock: Exclusive
+    ledger: Ledger
+    _index: Index
+    _cache: PayloadCache | None
+    _careful: bool
+    _ready: bool = False
+    _closed: bool = True
+    _forked: bool = False
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the store was left unclean and has not been verified since, so that every read is checked."""
+        return self.ledger.page.suspect
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handle can be used."""
+        return not self._closed
+
+    def check_open(self) -> None:
+        """Raise ClosedError if the handle is closed."""
+        if self._forked:
+            raise ClosedError(f"{self.folder.path} was opened before a fork; the child has to open it itself")
+        if self._closed:
+            raise ClosedError(f"{self.folder.path} is closed; open it again")
+
+    def read(self, key: str) -> bytes | None:
+        index = self._index
+        if index.loaded and key not in index.packed and key not in index.uncertain:
+            return None
+        if self._cache is not None:
+            return self._read_through(self._cache, key)
+        try:
+            path = self.files.path(key)
+            if self._careful:
+                found = self._load(key, path)
+                return None if found is None else found[0]
+            payload = self.files.data.read(path)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.check_open()
+            raise
+        if not payload:
+            self._damaged(key, "it is empty")
+            return None
+        return payload
+
+    def _read_through(self, cache: PayloadCache, key: str) -> bytes | None:
+        kept = cache.get(key)
+        if kept is None:
+            ticket = cache.ticket
+            found = self._fetch(key)
+            if found is None:
+                return None
+            kept = found[0], found[1].expires
+            cache.put(key, *kept, ticket)
+        payload, expires = kept
+        return payload if expires > self.clock() else None
+
+    def _fetch(self, key: str) -> tuple[bytes, Attributes] | None:
+        try:
+            return self._load(key, self.files.path(key))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.check_open()
+            raise
+
+    def _load(self, key: str, path: str) -> tuple[bytes, Attributes] | None:
+        """Return a live value and its attributes, checked against each other after an unclean end."""
+        payload, attributes = self.files.load(path)
+        if attributes is None:
+            attributes = stripped(self.files.data.stat(path))
+        elif attributes.expires <= self.clock():
+            return None
+        elif self.ledger.page.suspect and not attributes.fit(payload):
+            self._damaged(key, attributes.misfit(payload))
+            return None
+        if not payload:
+            self._damaged(key, "it is empty")
+            return None
+        return payload, attributes
+
+    def get(self, key: str) -> Record | None:
+        found = self._fetch(key)
+        if found is None:
+            return None
+        payload, known = found
+        try:
+            updated = self.files.data.stat(self.files.path(key)).st_mtime
+        except FileNotFoundError:
+            return None
+        return Record(
+            payload, known.order, known.created, updated, known.expires, known.version, known.meta, known.spelling
+        )
+
+    def stat(self, key: str) -> Stat | None:
+        try:
+            found = self.files.examine(self.files.path(key))
+        except OSError:
+            self.check_open()
+            raise
+        if found is None or found[0].expires <= self.clock():
+            return None
+        known, updated = found
+        return Stat(
+            size=known.length,
+            checksum=known.checksum,
+            order=known.order,
+            created=known.created,
+            updated=updated,
+            expires=known.expires,
+            version=known.version,
+            meta=known.meta,
+            spelling=known.spelling,
+        )
+
+    def open(self, key: str) -> BinaryIO | None:
+        if (self.ledger.page.suspect and self.read(key) is None) or not self.contains(key):
+            return None
+        try:
+            return os.fdopen(self.files.data.open(self.files.path(key)), "rb")
+        except FileNotFoundError:
+            return None
+
+    def contains(self, key: str) -> bool:
+        index = self._index
+        if index.loaded and key not in index.uncertain:
+            return key in index.packed and index.expires.get(key, NEVER) > self.clock()
+        found = self._find(key)
+        return found is not None and found.expires > self.clock()
+
+    def spelling(self, key: str) -> str:
+        index = self._index
+        if index.loaded and key not in index.uncertain:
+            return index.spellings.get(key, key)
+        found = self._find(key)
+        return key if found is None or found.spelling is None else found.spelling
+
+    def _find(self, key: str) -> Attributes | None:
+        try:
+            return self.files.find(self.files.path(key))
+        except OSError:
+            self.check_open()
+            raise
+
+    def count(self) -> int:
+        index = self._index
+        if index.loaded and not index.uncertain and not index.expires:
+            return len(index.packed)
+        with self._lock:
+            return self.index().count(self.clock())
+
+    def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
+        with self._lock:
+            return self.index().scan(self.clock(), prefix, reverse=reverse)
+
+    def index(self) -> Index:
+        """Return the index, loaded and certain. The caller holds the mutation lock."""
+        self.check_open()
+        if not self._index.loaded:
+            self._index = load_index(self.folder, self.files)
+        elif self._index.uncertain:
+            self.settle()
+        return self._index
+
+    def settle(self) -> None:
+        """Ask the disk about the keys of interrupted changes. The caller holds the mutation lock."""
+        for key in list(self._index.uncertain):
+            found = self.files.find(self.files.path(key))
+            if found is None:
+                self._index.remove(key)
+            else:
+                self._index.put(key, found.order, found.length, found.expires, found.spelling)
+            self._unmark(key)
+
+    def _unmark(self, key: str) -> None:
+        self._index.uncertain.discard(key)
+        if self._cache is not None:
+            self._cache.end()
+
+    def reject(self, key: str, detail: str) -> None:
+        self._damaged(key, detail)
+
+    def _damaged(self, key: str, detail: str) -> None:
+        """Do about a damaged value what `on_corrupt` says; returning means that it counts as missing."""
+        path = self.files.path(key)
+        if self.on_corrupt == "raise" or (self.on_corrupt == "quarantine" and self.readonly):
+            raise CorruptValueError(key, f"{self.files.data.path}/{path}", detail)
+        if self.on_corrupt == "quarantine":
+            self.quarantine(key)
+
+    def quarantine(self, key: str) -> None:
+        """Set a value aside."""
+        raise NotImplementedError
+
+    def set_aside(self, path: str) -> str:
+        """Move a file, by its path in the store, to STORE/quarantine under a name that is free; return the new path."""
+        self.folder.mkdir(QUARANTINE)
+        self.folder.admit(QUARANTINE)
+        taken = {name for name, _ in self.folder.list(QUARANTINE)}
+        name = path.removeprefix("data/").replace("/", "-")
+        free = next(choice for choice in _choices(name) if choice not in taken)
+        self.folder.replace(path, f"{QUARANTINE}/{free}")
+        return f"{QUARANTINE}/{free}"
+
+
+def _choices(name: str) -> Iterator[str]:
+    yield name
+    number = 1
+    while True:
+        yield f"{name}~{number}"
+        number += 1
+
+
+def is_stripped(attributes: Attributes) -> bool:
+    """Return whether these are attributes made up for a file that has lost its own."""
+    return attributes.order >= STRIPPED

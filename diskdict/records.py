@@ -1,0 +1,312 @@
+"""Records as files: a value and its attributes, written, read and removed as one.
+
+No lock, no index, no clock: `RecordFiles` knows how a record lies on disk and in which order its parts have to be
+written so that a kill at any moment leaves the old record or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+from zlib import crc32
+
+from diskdict import attributes as xattrs
+from diskdict import sidecar
+from diskdict.attributes import Attributes
+from diskdict.errors import DurabilityError
+from diskdict.files import Folder, read_all, sync, write_all
+from diskdict.index import Entry, Stamp
+from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, Shards, encode_name, is_digest, unescape
+from diskdict.layout import long_key as long_key_name
+from diskdict.layout import sidecar as sidecar_name
+from diskdict.store import NEVER
+
+STRIPPED: Final = 1 << 62
+"""Files that have lost their attributes have this and their time of change (ns) for an order: behind all others."""
+
+
+class RecordFiles:
+    """The files of a store's records.
+
+    Parameters
+    ----------
+    data: Folder
+        The folder of the shards.
+    shards: Shards
+        Tells a name's shard.
+    durable: bool
+        Have every change on disk before it returns.
+    in_attributes: bool
+        Whether this filesystem keeps extended attributes.
+    sidecars: bool
+        Whether any value may have a sidecar.
+    before_sidecar: callable
+        Called before the first sidecar is written.
+    """
+
+    def __init__(
+        self,
+        data: Folder,
+        shards: Shards,
+        *,
+        durable: bool,
+        in_attributes: bool,
+        sidecars: bool,
+        before_sidecar: Callable[[], None],
+    ) -> None:
+        self.data = data
+        self.shards = shards
+        self.durable = durable
+        self.in_attributes = in_attributes
+        self.sidecars = sidecars
+        self._before_sidecar = before_sidecar
+        self.failure: DurabilityError | None = None
+        self._admitted = [False] * len(shards.names)
+
+    def path(self, key: str) -> str:
+        """Return the path of a key's file in the folder of the shards."""
+        name = encode_name(key)
+        number = self.shards.number(name)
+        if not self._admitted[number]:
+            self._admitted[number] = self.data.admit(self.shards.names[number])
+        return f"{self.shards.names[number]}/{name}"
+
+    def load(self, path: str) -> tuple[bytes, Attributes | None]:
+        """Return a value and what is kept beside it, None if nothing is. Raises FileNotFoundError.
+
+        Where a sidecar and its value do not fit, a writer may be between the two: both are read again until they fit
+        or stay as they are.
+        """
+        before = None
+        while True:
+            fd = self.data.open(path)
+            try:
+                payload = read_all(fd)
+                attributes = xattrs.fetch(fd)
+            finally:
+                os.close(fd)
+            if attributes is not None or not self.sidecars:
+                return payload, attributes
+            entries = self._entries(path)
+            attributes = sidecar.pick(entries, payload)
+            if attributes is not None:
+                return payload, attributes
+            if before == (payload, entries):
+                return payload, entries[0] if entries else None
+            before = payload, entries
+
+    def find(self, path: str) -> Attributes | None:
+        """Return what is kept beside a value without reading it, or None where there is no value.
+
+        A file that has lost its attributes has an order from `STRIPPED`, version 0 and no checksum.
+        """
+        try:
+            fd = self.data.open(path)
+        except FileNotFoundError:
+            return None
+        try:
+            return xattrs.fetch(fd) or self._beside(path, fd) or stripped(os.fstat(fd))
+        finally:
+            os.close(fd)
+
+    def examine(self, path: str) -> tuple[Attributes, float] | None:
+        """Return a value's attributes and its time of change, or None where there is no value.
+
+        Length and checksum are those of the value as it is now: it is read only if it must have been changed by others.
+        """
+        try:
+            fd = self.data.open(path)
+        except FileNotFoundError:
+            return None
+        try:
+            status = os.fstat(fd)
+            known = xattrs.fetch(fd) or self._beside(path, fd) or stripped(status)
+            if known.order >= STRIPPED or known.length != status.st_size:
+                payload = read_all(fd)
+                known = known._replace(length=len(payload), checksum=crc32(payload))
+            return known, status.st_mtime
+        finally:
+            os.close(fd)
+
+    def _entries(self, path: str) -> list[Attributes]:
+        try:
+            return sidecar.decode(self.data.read(_beside(path, sidecar_name)))
+        except FileNotFoundError:
+            return []
+
+    def _beside(self, path: str, fd: int) -> Attributes | None:
+        if not self.sidecars:
+            return None
+        entries = self._entries(path)
+        if not entries:
+            return None
+        length = os.fstat(fd).st_size
+        fitting = [entry for entry in entries if entry.length == length]
+        if len(fitting) == 1:
+            return fitting[0]
+        return sidecar.pick(entries, read_all(fd)) or entries[0]
+
+    def write(self, key: str, path: str, payload: bytes, attributes: Attributes, old: Attributes | None) -> None:
+        """Put a record at `path`, where `old` is kept beside the value that is there now, if one is."""
+        shard = path[: path.index("/") + 1]
+        temporary = shard + TEMPORARY
+        if is_digest(path[len(shard) :]):
+            self._write_long_key(key, path)
+        fd = self._create(temporary)
+        try:
+            try:
+                write_all(fd, payload)
+                beside = not (self.in_attributes and xattrs.apply(fd, attributes))
+                if self.durable:
+                    self._sync(fd)
+            finally:
+                os.close(fd)
+            if beside:
+                self._write_sidecar(path, attributes, old)
+            self.data.replace(temporary, path)
+        except BaseException:
+            self.data.discard(temporary)
+            raise
+        if self.sidecars and not beside:
+            self.data.discard(_beside(path, sidecar_name))
+        if self.durable:
+            self._sync_shard(shard)
+
+    def _create(self, temporary: str) -> int:
+        try:
+            return self.data.create(temporary)
+        except FileNotFoundError:
+            self._make(temporary[: temporary.index("/")])
+            return self.data.create(temporary)
+
+    def _make(self, shard: str) -> None:
+        if not self.data.admit(shard):
+            self.data.mkdir(shard)
+            if self.durable:
+                self._sync_shard(".")
+
+    def _write_sidecar(self, path: str, *entries: Attributes | None) -> None:
+        self._before_sidecar()
+        self.sidecars = True
+        content = sidecar.encode(entry for entry in entries if entry is not None and entry.order < STRIPPED)
+        temporary = path[: path.index("/") + 1] + TEMPORARY_SIDECAR
+        self.data.write(_beside(path, sidecar_name), content, temporary, durable=self.durable)
+
+    def _write_long_key(self, key: str, path: str) -> None:
+        shard = path[: path.index("/")]
+        self._make(shard)
+        content = key.encode("utf-8", "surrogatepass")
+        self.data.write(_beside(path, long_key_name), content, f"{shard}/{TEMPORARY}", durable=self.durable)
+
+    def amend(self, path: str, old: Attributes, new: Attributes) -> bool:
+        """Replace what is kept beside a value, leave the value; return whether it is in a sidecar now."""
+        shard = path[: path.index("/")]
+        # Before the attribute: an index kept from before must not look current once it has changed.
+        self.data.touch(shard)
+        fd = self.data.open(path)
+        try:
+            beside = not (self.in_attributes and xattrs.apply(fd, new))
+            if beside:
+                self._write_sidecar(path, new)
+                xattrs.strip(fd)
+            elif old.meta and not new.meta:
+                xattrs.discard_meta(fd)
+            if self.durable:
+                self._sync(fd)
+        finally:
+            os.close(fd)
+        if self.sidecars and not beside:
+            self.data.discard(_beside(path, sidecar_name))
+        if self.durable:
+            self._sync_shard(shard)
+        return beside
+
+    def remove(self, path: str) -> None:
+        """Remove a record, its value first. Raises FileNotFoundError where there is none."""
+        self.data.unlink(path)
+        if self.sidecars:
+            self.data.discard(_beside(path, sidecar_name))
+        if is_digest(path[path.index("/") + 1 :]):
+            self.data.discard(_beside(path, long_key_name))
+        if self.durable:
+            self._sync_shard(path[: path.index("/")])
+
+    def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
+        """Rename a record to the path of `key`, where none is, its new attributes set first."""
+        shard = target[: target.index("/")]
+        self._make(shard)
+        if is_digest(target[len(shard) + 1 :]):
+            self._write_long_key(key, target)
+        if beside := self.amend(source, old, new):
+            self._write_sidecar(target, new)
+        self.data.replace(source, target)
+        if beside:
+            self.data.discard(_beside(source, sidecar_name))
+        if is_digest(source[source.index("/") + 1 :]):
+            self.data.discard(_beside(source, long_key_name))
+        if self.durable:
+            self._sync_shard(shard)
+            self._sync_shard(source[: source.index("/")])
+
+    def _sync(self, fd: int) -> None:
+        with self._refusal():
+            sync(fd)
+
+    def _sync_shard(self, shard: str) -> None:
+        with self._refusal():
+            self.data.sync(shard)
+
+    @contextlib.contextmanager
+    def _refusal(self) -> Iterator[None]:
+        # The kernel reports a failed write-back once and then forgets it: asking again would be told all is well.
+        try:
+            yield
+        except OSError as error:
+            self.failure = DurabilityError(error.errno or 0, "a change may not survive a power cut", self.data.path)
+            raise self.failure from error
+
+    def highest(self) -> int:
+        """Return the greatest order or version of any value."""
+        found = (self.find(f"{shard}/{name}") for shard in self.shards.names for name, _ in list(self.data.list(shard)))
+        known = (each for each in found if each is not None and each.order < STRIPPED)
+        return max((max(each.order, each.version) for each in known), default=0)
+
+    def stamp(self, shard: str) -> Stamp | None:
+        """Return what changes when names in a shard change, or None where there is no such folder."""
+        if not self.data.admit(shard):
+            return None
+        status = self.data.stat(shard)
+        return status.st_ino, status.st_ctime_ns
+
+    def scan(self, shard: str) -> Iterator[Entry]:
+        """Yield what a shard holds, in no order. Files that are not ours are left out."""
+        for name, regular in list(self.data.list(shard)):
+            key = self.key_of(shard, name) if regular else None
+            found = None if key is None else self.find(f"{shard}/{name}")
+            if key is not None and found is not None:
+                yield Entry(key, found.order, found.length, found.expires, found.spelling)
+
+    def key_of(self, shard: str, name: str) -> str | None:
+        """Return the key whose value has this name in this shard, or None if no key has."""
+        try:
+            if is_digest(name):
+                key = self.data.read(_beside(f"{shard}/{name}", long_key_name)).decode("utf-8", "surrogatepass")
+            elif name.startswith("."):
+                return None
+            else:
+                key = unescape(name)
+        except (ValueError, FileNotFoundError):
+            return None
+        return key if self.shards.path(encode_name(key)) == f"{shard}/{name}" else None
+
+
+def stripped(status: os.stat_result) -> Attributes:
+    """Return attributes for a file that has none, from what the filesystem knows of it."""
+    return Attributes(STRIPPED + status.st_mtime_ns, status.st_mtime, NEVER, 0, status.st_size, 0)
+
+
+def _beside(path: str, name: Callable[[str], str]) -> str:
+    shard, _, own = path.rpartition("/")
+    return f"{shard}/{name(own)}"

@@ -1,0 +1,70 @@
+"""Sidecars: the attributes of a value in a small JSON file beside it, where its own file cannot carry them.
+
+Two files cannot be renamed in one step, so a sidecar holds up to two entries, the new and the old, each bound to its
+value by length and checksum. It is written before the value: whichever value a kill leaves, its own entry is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ujson
+
+from diskdict.attributes import FORMAT, Attributes
+from diskdict.store import NEVER
+
+
+def encode(entries: Iterable[Attributes]) -> bytes:
+    """Return the content of a sidecar that holds `entries`, the newest first."""
+    document = {"format": FORMAT, "entries": [_as_json(entry) for entry in entries]}
+    return ujson.dumps(document).encode() + b"\n"
+
+
+def decode(content: bytes) -> list[Attributes]:
+    """Return the entries of a sidecar; one that is damaged or of another format has none."""
+    try:
+        document = ujson.loads(content)
+        if document["format"] != FORMAT:
+            return []
+        return [_from_json(entry) for entry in document["entries"]]
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return []
+
+
+def pick(entries: list[Attributes], payload: bytes) -> Attributes | None:
+    """Return the entry that was written with `payload`."""
+    return next((entry for entry in entries if entry.fit(payload)), None)
+
+
+def _as_json(entry: Attributes) -> dict[str, object]:
+    fields = entry._asdict()
+    if entry.expires == NEVER:
+        del fields["expires"]
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _from_json(fields: dict[str, object]) -> Attributes:
+    return Attributes(
+        order=int(_number(fields, "order")),
+        created=_number(fields, "created"),
+        expires=_number(fields, "expires") if "expires" in fields else NEVER,
+        version=int(_number(fields, "version")),
+        length=int(_number(fields, "length")),
+        checksum=int(_number(fields, "checksum")),
+        meta=_text(fields, "meta"),
+        spelling=_text(fields, "spelling"),
+    )
+
+
+def _number(fields: dict[str, object], name: str) -> float:
+    value = fields[name]
+    if isinstance(value, (int, float)):
+        return value
+    raise ValueError(f"{name} is no number")
+
+
+def _text(fields: dict[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{name} is no text")

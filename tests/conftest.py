@@ -1,0 +1,95 @@
+"""Fixtures of all tests. A test that leaves a descriptor or a thread behind fails."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import pytest
+
+DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
+
+
+class Clock:
+    """A wall clock that moves when it is told to."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+
+
+Announce = Callable[[str], None]
+_announced = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def announce(pytestconfig: pytest.Config) -> Announce:
+    """Say in the summary what could not run on this machine, and what ran in its place."""
+    return pytestconfig.stash.setdefault(_announced, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for sentence in dict.fromkeys(config.stash.get(_announced, [])):
+        terminalreporter.write_line(f"NOT RUN HERE: {sentence}", yellow=True, bold=True)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A path where nothing is yet."""
+    return tmp_path / "store"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def resource_tracker_runs() -> None:
+    """multiprocessing starts it once, at some time, and keeps its pipe open for good: not a leak of that test."""
+    if os.name == "posix":
+        resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_leak() -> Iterator[None]:
+    before = open_descriptors()
+    yield
+    if len(open_descriptors()) > len(before):
+        gc.collect()  # it takes longer than most tests do, so it runs only where something looks left open
+
+    after = open_descriptors()
+    assert len(after) <= len(before), f"left open: {[after[fd] for fd in sorted(after.keys() - before.keys())]}"
+
+
+@pytest.fixture(autouse=True)
+def no_thread_leak() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(timeout=1)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+def open_descriptors() -> dict[str, str]:
+    """Return what each descriptor of this process is open on; nothing where the system does not tell."""
+    if DESCRIPTORS is None:
+        return {}
+    found = {}
+    for fd in os.listdir(DESCRIPTORS):
+        try:
+            found[fd] = os.readlink(f"{DESCRIPTORS}/{fd}")
+        except OSError:  # macOS has no links there, and the listing's own descriptor is closed by now
+            found[fd] = f"descriptor {fd}"
+    return found

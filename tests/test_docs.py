@@ -1,0 +1,154 @@
+"""Everything that is shown is executed: the README, the examples, the docstrings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import io
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import diskdict
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.rst"
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+MODULES = [diskdict.__name__, *(found.name for found in pkgutil.walk_packages(diskdict.__path__, "diskdict."))]
+SMALLER = {"unicode_names.py": ["--limit", "2000"]}
+
+UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
+DIRECTIVE = re.compile(r"( *)\.\. code-block:: (python|pycon|console)\s*$")
+DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    """A code block: the line of its first line of code, counted from 1, and the code."""
+
+    line: int
+    code: str
+
+
+class Section(NamedTuple):
+    """The blocks below one heading. They run in order, in one namespace and one folder."""
+
+    title: str
+    blocks: list[Block]
+
+
+def sections(text: str) -> list[Section]:
+    """Return the sections of a reStructuredText document that have Python in them."""
+    lines = text.splitlines()
+    found = [Section("top", [])]
+    for number, line in enumerate(lines):
+        heading = lines[number - 1].strip() if number else ""
+        if UNDERLINE.match(line) and heading and len(line.rstrip()) >= len(heading):
+            found.append(Section(heading, []))
+        if directive := DIRECTIVE.match(line):
+            block = block_below(lines, number, len(directive[1]))
+            if directive[2] != "console" or block.code.startswith(">>>"):
+                found[-1].blocks.append(block)
+    return [section for section in found if section.blocks]
+
+
+def block_below(lines: list[str], directive: int, indent: int) -> Block:
+    """Return what is indented below the directive, without its options."""
+    first = directive + 1
+    while first < len(lines) and (not lines[first].strip() or lines[first].strip().startswith(":")):
+        first += 1
+    last = first
+    while last < len(lines) and (not lines[last].strip() or lines[last].startswith(" " * (indent + 1))):
+        last += 1
+    return Block(first + 1, textwrap.dedent("\n".join(lines[first:last])).rstrip() + "\n")
+
+
+SECTIONS = sections(README.read_text(encoding="utf-8")) if README.exists() else []
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder that is also the home of the user and the place for temporary files."""
+    for name in ("HOME", "XDG_DATA_HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_readme_shows_python() -> None:
+    """The README is there and its code blocks are found."""
+    assert SECTIONS
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.title}:{section.blocks[0].line}")
+def test_readme_section_runs(section: Section, elsewhere: Path) -> None:
+    """The blocks of a section run in order, as a reader would type them."""
+    namespace: dict[str, object] = {"__name__": "readme"}
+    for block in section.blocks:
+        run_block(block, namespace)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs_and_leaves_nothing(example: Path, elsewhere: Path) -> None:
+    """An example ends well, prints something, and cleans up behind itself."""
+    command = [sys.executable, "-W", "error", str(example), *SMALLER.get(example.name, [])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str, elsewhere: Path) -> None:
+    """What a docstring shows is what happens."""
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=DOCTEST_OPTIONS)
+    report = io.StringIO()
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+        runner.run(test, out=report.write)
+
+    assert not runner.failures, report.getvalue()
+
+
+def run_block(block: Block, namespace: dict[str, object]) -> None:
+    """Run one block of the README; a failure names the line in the README."""
+    if block.code.startswith(">>>"):
+        run_session(block, namespace)
+        return
+    try:
+        exec(compile("\n" * (block.line - 1) + block.code, str(README), "exec"), namespace)
+    except Exception as exc:
+        pytest.fail(f"README.rst, block at line {block.line}: {type(exc).__name__}: {exc}\n\n{block.code}")
+
+
+def run_session(block: Block, namespace: dict[str, object]) -> None:
+    """Run a block of prompts and answers. Names it makes are there for the next block."""
+    test = doctest.DocTestParser().get_doctest(block.code, {}, "README.rst", str(README), block.line - 1)
+    test.globs = namespace
+    runner = doctest.DocTestRunner(optionflags=DOCTEST_OPTIONS)
+    report = io.StringIO()
+    runner.run(test, out=report.write, clear_globs=False)
+    if runner.failures:
+        pytest.fail(f"README.rst, block at line {block.line}:\n\n{report.getvalue()}")
+
+
+def test_sections_finds_blocks_below_headings() -> None:
+    """Python and sessions are taken, shell commands are left, options and blank lines are skipped."""
+    text = (
+        "Title\n=====\n\n.. code-block:: python\n   :caption: x\n\n   a = 1\n\n   b = 2\n\ntext\n\n"
+        ".. code-block:: console\n\n   $ ls\n\nNext\n----\n\n.. code-block:: pycon\n\n   >>> 1\n   1\n"
+    )
+
+    assert sections(text) == [
+        Section("Title", [Block(7, "a = 1\n\nb = 2\n")]),
+        Section("Next", [Block(22, ">>> 1\n1\n")]),
+    ]

@@ -1,0 +1,173 @@
+"""Imports point strictly down, modules and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "diskdict"
+
+LAYERS = (
+    ("errors",),
+    ("keys", "patterns", "limits", "ids"),
+    ("store", "codecs", "tags", "layout", "files"),
+    ("lock", "attributes", "sidecar", "index", "cache", "manifest"),
+    ("backends.file", "backends.memory"),
+    ("face",),
+    ("core",),
+    ("repair",),
+    ("disk",),
+    ("__init__",),
+)
+"""A module imports from the layers above its own line only."""
+
+WITHIN_A_LAYER = {
+    ("sidecar", "attributes"),
+}
+"""(importer, imported) of the same layer, where one was decided to stand on the other."""
+
+INSIDE_FUNCTIONS = {
+    "decimal": "import time",
+    "platformdirs": "import time, and only for a store without a path",
+    "uuid": "import time",
+}
+"""What may be imported inside a function, and why."""
+
+RANKS = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+CORE = {module for layer in (("face",), ("core",), ("repair",), ("disk",)) for module in layer}
+VAGUE = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "base"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Import(NamedTuple):
+    """One imported module, whether by `import` or by `from … import`."""
+
+    line: int
+    target: str
+    level: int
+    in_function: bool
+
+
+class Module(NamedTuple):
+    """A module of the package: its dotted name below `diskdict`, its text and what was parsed from it."""
+
+    name: str
+    text: str
+    tree: ast.Module
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        text = path.read_text(encoding="utf-8")
+        yield Module(name, text, ast.parse(text))
+
+
+MODULES = list(modules())
+NAMES = {module.name for module in MODULES} | RANKS.keys()
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+
+
+@each_module
+def test_module_has_a_place_in_the_table(module: Module) -> None:
+    """A new module says where it stands. The `__init__` of a subpackage is empty and needs no place."""
+    if module.name.endswith(".__init__"):
+        assert not module.tree.body or (len(module.tree.body) == 1 and ast.get_docstring(module.tree))
+    else:
+        assert module.name in RANKS
+
+
+@each_module
+def test_imports_point_down(module: Module) -> None:
+    """A module knows only what is below it, so there can be no cycle, and backends do not know each other."""
+    wrong = [
+        f"line {line}: {module.name} imports {target}"
+        for line, target in inner_imports(module)
+        if RANKS[target] >= RANKS[module.name] and (module.name, target) not in WITHIN_A_LAYER
+    ]
+
+    assert not wrong
+
+
+@each_module
+def test_imports_are_absolute(module: Module) -> None:
+    """`from diskdict.store import Store`, so that a reader sees where a name comes from."""
+    assert not [found.line for found in imports(module.tree) if found.level]
+
+
+@each_module
+def test_imports_stand_at_the_top(module: Module) -> None:
+    """An import inside a function hides an edge; the exceptions are listed with their reason."""
+    hidden = [found for found in imports(module.tree) if found.in_function]
+
+    assert not [
+        f"line {found.line}: {found.target}" for found in hidden if found.target.split(".")[0] not in INSIDE_FUNCTIONS
+    ]
+
+
+@each_module
+def test_module_has_a_telling_name(module: Module) -> None:
+    """A module is one idea and is called by it."""
+    assert not VAGUE.intersection(module.name.split("."))
+
+
+@each_module
+def test_module_is_short(module: Module) -> None:
+    """300 lines, 450 in the core."""
+    allowed = 450 if module.name in CORE else 300
+
+    assert len(module.text.splitlines()) <= allowed
+
+
+@each_module
+def test_functions_are_short(module: Module) -> None:
+    """45 lines, not counting the docstring."""
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, Function)]
+
+    assert not [f"{function.name}: {length(function)} lines" for function in functions if length(function) > 45]
+
+
+def test_no_edge_within_a_layer_closes_a_cycle() -> None:
+    """The listed exceptions are real neighbours, and none is listed in both directions."""
+    for importer, imported in WITHIN_A_LAYER:
+        assert RANKS[importer] == RANKS[imported]
+        assert (imported, importer) not in WITHIN_A_LAYER
+
+
+def imports(tree: ast.AST, in_function: bool = False) -> Iterator[Import]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, 0, in_function)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield Import(node.lineno, f"{node.module or ''}.{alias.name}", node.level, in_function)
+        else:
+            yield from imports(node, in_function or isinstance(node, Function | ast.Lambda))
+
+
+def inner_imports(module: Module) -> Iterator[tuple[int, str]]:
+    """Yield line and module for each import from the package, by the longest name that is a module."""
+    for found in imports(module.tree):
+        parts = found.target.split(".")
+        if parts[0] == "diskdict":
+            yield found.line, longest_module(parts[1:])
+
+
+def longest_module(parts: list[str]) -> str:
+    while parts and ".".join(parts) not in NAMES:
+        parts = parts[:-1]
+    return ".".join(parts) or "__init__"
+
+
+def length(function: Function) -> int:
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines

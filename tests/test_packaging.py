@@ -1,0 +1,96 @@
+"""What is shipped is whole, and importing it is cheap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "diskdict"
+
+REQUIRED = {"_cffi_backend", "cffi", "diskdict", "platformdirs", "ujson", "xattr"}
+"""What the package may load beside the standard library, with what that loads itself."""
+
+HEAVY = {
+    "asyncio",
+    "dataclasses",
+    "inspect",
+    "logging",
+    "multiprocessing",
+    "platformdirs",
+    "socket",
+    "unittest",
+    "uuid",
+}
+"""What costs milliseconds to import and is not needed to open a store. (`decimal` comes with ujson.)"""
+
+IMPORT_ALONE = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in allowed:
+            raise ImportError(f"{name} is not among the requirements")
+
+allowed = sys.stdlib_module_names | set(sys.argv[1:])
+before = set(sys.modules)
+sys.meta_path.insert(0, Refuse())
+import diskdict
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The built wheel. It is built from a copy, so that the checkout stays as it is."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "setup.py", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(PACKAGE, source / "diskdict", ignore=shutil.ignore_patterns("__pycache__"))
+    options = ["--no-deps", "--no-build-isolation", "--use-pep517", "--no-index", "--quiet", "--wheel-dir", str(out)]
+
+    run("-m", "pip", "wheel", *options, str(source))
+
+    with zipfile.ZipFile(next(out.glob("*.whl"))) as opened:
+        yield opened
+
+
+def test_wheel_contains_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """Every module, subpackages included, and the marker that says that it is typed."""
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    here = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in {".py", ".typed"}}
+
+    assert "diskdict/py.typed" in here
+    assert shipped == here
+
+
+def test_wheel_carries_the_licence_and_the_readme(wheel: zipfile.ZipFile) -> None:
+    """Both travel with the distribution."""
+    names = wheel.namelist()
+    metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
+
+    assert any(name.endswith("LICENSE") for name in names)
+    assert (ROOT / "README.rst").read_text(encoding="utf-8").strip() in metadata
+
+
+def test_import_needs_no_extra_and_loads_nothing_heavy() -> None:
+    """A fresh interpreter that has the requirements alone can import the package, and does so quickly."""
+    loaded = set(run("-c", IMPORT_ALONE, *sorted(REQUIRED)).split())
+
+    assert "diskdict" in loaded
+    assert not loaded & HEAVY
+
+
+def run(*arguments: str) -> str:
+    """Run this interpreter with the checkout importable and return what it prints; its errors fail the test."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
