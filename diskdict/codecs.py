@@ -146,6 +146,8 @@ def resolve(codec: str | Codec) -> Codec:
             raise ValueError(f"unknown codec {codec!r}; the codecs are {', '.join(_CODECS)}")
         return _CODECS[codec]
     named = isinstance(getattr(codec, "name", None), str)
+    if named and codec is not _CODECS.get(codec.name, codec):
+        raise ValueError(f"the name {codec.name!r} is that of a codec of diskdict; give yours another")
     if isinstance(codec, type) or not (
         named and callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))
     ):

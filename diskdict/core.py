@@ -17,7 +17,7 @@ from diskdict.info import pack
 from diskdict.keys import decode, find
 from diskdict.limits import Limits
 from diskdict.store import ABSENT, NOT_SET, OnlyIf, Store, Ttl
-from diskdict.values import Current, Values, ask
+from diskdict.values import Values, ask
 from diskdict.writeback import same
 
 T = TypeVar("T")
@@ -231,8 +231,10 @@ class StoreDict(Expiring[K, V]):
         text, spelled = values.key(key)
         payload = values.encoded(value)
         meta = None if metadata is None else pack(metadata)
-        current: Current[V] = Current(NOT_SET, b"", values.expires(ttl), meta, only_if)
-        return values.put(text, value, payload, current, spelling=spelled)
+        version = self._put(text, payload, expires=values.expires(ttl), meta=meta, spelling=spelled, only_if=only_if)
+        if version is not None and values.held is not None:
+            values.held.remember(text, value, payload, version)
+        return version is not None
 
     def delete(self, key: K) -> bool:
         """Remove `key`; say whether it was there."""

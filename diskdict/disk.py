@@ -48,6 +48,9 @@ class Options(TypedDict, total=False):
     clock: Clock
 
 
+_OPTION_NAMES = frozenset(Options.__annotations__)
+
+
 class Stats(NamedTuple):
     """A folder in numbers.
 
@@ -153,55 +156,44 @@ class DiskDict(StoreDict[K, V]):
         perm: int | None = None,
         clock: Clock = time.time,
     ) -> None:
-        folder = _fresh_path() if path is None else _absolute(path)
-        self._options: Options = {
-            "codec": codec,
-            "default_ttl": default_ttl,
-            "limits": limits,
-            "durability": durability,
-            "readonly": readonly,
-            "create": create,
-            "timeout": timeout,
-            "lock": lock,
-            "shards": shards,
-            "writeback": writeback,
-            "cache_bytes": cache_bytes,
-            "cleanup_interval": cleanup_interval,
-            "on_corrupt": on_corrupt,
-            "perm": perm,
-            "clock": clock,
-        }
-        self._path = folder
+        # All that was given, to open the folder again from a pickle; so it stands first.
+        self._options = cast(Options, {name: value for name, value in locals().items() if name in _OPTION_NAMES})
+        self._path = _fresh_path() if path is None else _absolute(path)
         resolved = resolve(codec)
-        store = FolderStore(
-            folder,
-            codec=resolved.name,
-            shards=shards,
-            limits=limits,
-            durability=durability,
-            readonly=readonly,
-            create=create,
-            timeout=timeout,
-            lock=lock,
-            on_corrupt=on_corrupt,
-            perm=perm,
-            cache_bytes=cache_bytes,
-            clock=clock,
-        )
-        self._folder = store
+        self._folder = self._open_folder(resolved.name)
+        kept = self._folder.limits if any(self._folder.limits) else None
+        every = None if readonly else cleanup_interval
         try:
             super().__init__(
-                store,
+                self._folder,
                 codec=resolved,
                 default_ttl=default_ttl,
-                limits=store.limits if any(store.limits) else None,
+                limits=kept,
                 writeback=writeback,
-                cleanup_interval=None if readonly else cleanup_interval,
+                cleanup_interval=every,
             )
         except BaseException:
-            store.close()
+            self._folder.close()
             raise
-        _live[_identity(folder)] = cast(DiskDict[object, object], self)
+        _live[_identity(self._path)] = cast(DiskDict[object, object], self)
+
+    def _open_folder(self, codec: str) -> FolderStore:
+        given = self._options
+        return FolderStore(
+            self._path,
+            codec=codec,
+            shards=given["shards"],
+            limits=given["limits"],
+            durability=given["durability"],
+            readonly=given["readonly"],
+            create=given["create"],
+            timeout=given["timeout"],
+            lock=given["lock"],
+            on_corrupt=given["on_corrupt"],
+            perm=given["perm"],
+            cache_bytes=given["cache_bytes"],
+            clock=given["clock"],
+        )
 
     @classmethod
     def fromkeys(

@@ -139,7 +139,8 @@ class CorruptValueError(DiskDictError):
         self.detail = detail
 
     def __str__(self) -> str:
-        return f"the value of {self.key!r} in {self.path} is damaged: {self.detail}"
+        where = f" in {self.path}" if self.path else ""
+        return f"the value of {self.key!r}{where} is damaged: {self.detail}"
 
 
 class ConflictError(DiskDictError):

@@ -15,6 +15,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+if sys.platform == "darwin":
+    import fcntl
+
 CHUNK = 65_536
 """One read of this size takes most values whole and costs no more than a small one."""
 
@@ -25,7 +28,7 @@ READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _COMMON
 WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON
 READ_WRITE = os.O_RDWR | _COMMON
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_REPLACE_TRIES = 50 if sys.platform == "win32" else 1
+_REPLACE_TRIES = range(1, 51) if sys.platform == "win32" else range(1, 2)
 
 
 class Folder:
@@ -107,15 +110,16 @@ class Folder:
 
     def replace(self, source: str, target: str) -> None:
         """Rename within the folder; a file at `target` is replaced in one step."""
-        for attempt in range(_REPLACE_TRIES):
+        prefix = self.prefix
+        for attempt in _REPLACE_TRIES:
             try:
-                os.replace(self.prefix + source, self.prefix + target, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+                os.replace(prefix + source, prefix + target, src_dir_fd=self.fd, dst_dir_fd=self.fd)
                 return
             except PermissionError:
                 # Windows refuses while a reader has the target open.
-                if attempt == _REPLACE_TRIES - 1:
+                if attempt == _REPLACE_TRIES[-1]:
                     raise
-                time.sleep(0.002 * (attempt + 1))
+                time.sleep(0.002 * attempt)
 
     def unlink(self, path: str) -> None:
         """Remove a file."""
@@ -214,8 +218,6 @@ def write_all(fd: int, content: bytes) -> None:
 def sync(fd: int) -> None:
     """Make a descriptor's content durable, through the drive's own cache where that is a call of its own (macOS)."""
     if sys.platform == "darwin":
-        import fcntl
-
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
         os.fsync(fd)

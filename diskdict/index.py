@@ -135,6 +135,10 @@ class Index:
             return len(self.packed)
         return len(self.packed) - len(self.dead(now))
 
+    def has_dead(self, now: float) -> bool:
+        """Return whether `dead` would have any key, at the cost of one comparison."""
+        return bool(self._dead) or (bool(self._due) and self._due[0][0] <= now)
+
     def dead(self, now: float) -> dict[str, None]:
         """Return the keys that have expired, soonest first; a clock that went back has them live again."""
         if now < self._now:

@@ -34,6 +34,9 @@ OWN_NAMES = frozenset({DATA, TMP, LOCK, MANIFEST, INDEX, QUARANTINE, JOURNAL, MA
 MAX_NAME = 200
 """Bytes of a name. The longest file beside it, ``.NAME.attr``, stays below the 255 that filesystems allow."""
 
+DIGEST = "%%"
+"""What the names of keys too long for a name begin with; no other name has it anywhere."""
+
 _ATTR = ".attr"
 _KEY = ".key"
 
@@ -109,7 +112,7 @@ def encode_name(text: str) -> str:
 def _digest(text: str) -> str:
     import hashlib  # loading OpenSSL takes longer than all of this package, and few stores have such keys
 
-    return "%%" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return DIGEST + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_digest(name: str) -> bool:

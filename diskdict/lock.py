@@ -180,7 +180,10 @@ class LockFile:
     def _open(self) -> int:
         if self.shared:
             return self._folder.open(LOCK, READ)
-        return self._folder.open(LOCK, READ_WRITE | os.O_CREAT)
+        fd = self._folder.open(LOCK, READ_WRITE | os.O_CREAT)
+        if self._folder.exact and not os.fstat(fd).st_size:
+            os.fchmod(fd, self._folder.mode)
+        return fd
 
     def _try(self, deadline: float) -> bool:
         try:

@@ -42,7 +42,7 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) ->
     """
     mode = 0o600 if wanted.mode is None else wanted.mode
     if way.create and not way.readonly:
-        os.makedirs(path, mode=mode | (mode & 0o444) >> 2, exist_ok=True)
+        _make(path, mode | (mode & 0o444) >> 2, exact=wanted.mode is not None)
     folder = Folder(path, mode=mode, exact=wanted.mode is not None)
     lockfile = None
     try:
@@ -68,6 +68,13 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) ->
             lockfile.release()
         folder.close()
         raise
+
+
+def _make(path: str, mode: int, *, exact: bool) -> None:
+    there = os.path.isdir(path)
+    os.makedirs(path, mode=mode, exist_ok=True)
+    if exact and not there:
+        os.chmod(path, mode)
 
 
 def _lock(folder: Folder, way: Way) -> LockFile | None:

@@ -17,8 +17,7 @@ from diskdict import sidecar
 from diskdict.attributes import Attributes
 from diskdict.errors import DurabilityError
 from diskdict.files import Folder, read_all, sync, write_all
-from diskdict.index import Entry, Stamp
-from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, Shards, encode_name, is_digest, unescape
+from diskdict.layout import DIGEST, TEMPORARY, TEMPORARY_SIDECAR, Shards, encode_name
 from diskdict.layout import long_key as long_key_name
 from diskdict.layout import sidecar as sidecar_name
 from diskdict.store import NEVER
@@ -63,6 +62,7 @@ class RecordFiles:
         self.sidecars = sidecars
         self._before_sidecar = before_sidecar
         self.failure: DurabilityError | None = None
+        self._shard_length = len(shards.names[0])
         self._admitted = [False] * len(shards.names)
 
     def path(self, key: str) -> str:
@@ -104,12 +104,14 @@ class RecordFiles:
         """
         try:
             fd = self.data.open(path)
+            try:
+                status = os.fstat(fd)
+                known = xattrs.fetch(fd)
+            finally:
+                os.close(fd)
+            return known or self._beside(path, status.st_size) or stripped(status)
         except FileNotFoundError:
             return None
-        try:
-            return xattrs.fetch(fd) or self._beside(path, fd) or stripped(os.fstat(fd))
-        finally:
-            os.close(fd)
 
     def examine(self, path: str) -> tuple[Attributes, float] | None:
         """Return a value's attributes and its time of change, or None where there is no value.
@@ -122,39 +124,40 @@ class RecordFiles:
             return None
         try:
             status = os.fstat(fd)
-            known = xattrs.fetch(fd) or self._beside(path, fd) or stripped(status)
-            if known.order >= STRIPPED or known.length != status.st_size:
-                payload = read_all(fd)
-                known = known._replace(length=len(payload), checksum=crc32(payload))
+            known = xattrs.fetch(fd)
+            if known is None or known.length != status.st_size:
+                # Together, lest the one is of another moment than the other.
+                payload, known = self.load(path) if known is None and self.sidecars else (read_all(fd), known)
+                known = (known or stripped(status))._replace(length=len(payload), checksum=crc32(payload))
             return known, status.st_mtime
+        except FileNotFoundError:
+            return None
         finally:
             os.close(fd)
 
     def _entries(self, path: str) -> list[Attributes]:
         try:
-            return sidecar.decode(self.data.read(_beside(path, sidecar_name)))
+            return sidecar.decode(self.data.read(companion(path, sidecar_name)))
         except FileNotFoundError:
             return []
 
-    def _beside(self, path: str, fd: int) -> Attributes | None:
+    def _beside(self, path: str, length: int) -> Attributes | None:
         if not self.sidecars:
             return None
-        entries = self._entries(path)
-        if not entries:
-            return None
-        length = os.fstat(fd).st_size
-        fitting = [entry for entry in entries if entry.length == length]
-        if len(fitting) == 1:
-            return fitting[0]
-        return sidecar.pick(entries, read_all(fd)) or entries[0]
+        fitting = [entry for entry in self._entries(path) if entry.length == length]
+        return fitting[0] if len(fitting) == 1 else self.load(path)[1]
 
     def write(self, key: str, path: str, payload: bytes, attributes: Attributes, old: Attributes | None) -> None:
         """Put a record at `path`, where `old` is kept beside the value that is there now, if one is."""
-        shard = path[: path.index("/") + 1]
-        temporary = shard + TEMPORARY
-        if is_digest(path[len(shard) :]):
+        shard = path[: self._shard_length]
+        temporary = f"{shard}/{TEMPORARY}"
+        if DIGEST in path:
             self._write_long_key(key, path)
-        fd = self._create(temporary)
+        try:
+            fd = self.data.create(temporary)
+        except FileNotFoundError:
+            self._make(shard)
+            fd = self.data.create(temporary)
         try:
             try:
                 write_all(fd, payload)
@@ -170,16 +173,9 @@ class RecordFiles:
             self.data.discard(temporary)
             raise
         if self.sidecars and not beside:
-            self.data.discard(_beside(path, sidecar_name))
+            self.data.discard(companion(path, sidecar_name))
         if self.durable:
             self._sync_shard(shard)
-
-    def _create(self, temporary: str) -> int:
-        try:
-            return self.data.create(temporary)
-        except FileNotFoundError:
-            self._make(temporary[: temporary.index("/")])
-            return self.data.create(temporary)
 
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):
@@ -191,18 +187,18 @@ class RecordFiles:
         self._before_sidecar()
         self.sidecars = True
         content = sidecar.encode(entry for entry in entries if entry is not None and entry.order < STRIPPED)
-        temporary = path[: path.index("/") + 1] + TEMPORARY_SIDECAR
-        self.data.write(_beside(path, sidecar_name), content, temporary, durable=self.durable)
+        temporary = f"{path[: self._shard_length]}/{TEMPORARY_SIDECAR}"
+        self.data.write(companion(path, sidecar_name), content, temporary, durable=self.durable)
 
     def _write_long_key(self, key: str, path: str) -> None:
-        shard = path[: path.index("/")]
+        shard = path[: self._shard_length]
         self._make(shard)
         content = key.encode("utf-8", "surrogatepass")
-        self.data.write(_beside(path, long_key_name), content, f"{shard}/{TEMPORARY}", durable=self.durable)
+        self.data.write(companion(path, long_key_name), content, f"{shard}/{TEMPORARY}", durable=self.durable)
 
     def amend(self, path: str, old: Attributes, new: Attributes) -> bool:
         """Replace what is kept beside a value, leave the value; return whether it is in a sidecar now."""
-        shard = path[: path.index("/")]
+        shard = path[: self._shard_length]
         # Before the attribute: an index kept from before must not look current once it has changed.
         self.data.touch(shard)
         fd = self.data.open(path)
@@ -218,7 +214,7 @@ class RecordFiles:
         finally:
             os.close(fd)
         if self.sidecars and not beside:
-            self.data.discard(_beside(path, sidecar_name))
+            self.data.discard(companion(path, sidecar_name))
         if self.durable:
             self._sync_shard(shard)
         return beside
@@ -227,28 +223,28 @@ class RecordFiles:
         """Remove a record, its value first. Raises FileNotFoundError where there is none."""
         self.data.unlink(path)
         if self.sidecars:
-            self.data.discard(_beside(path, sidecar_name))
-        if is_digest(path[path.index("/") + 1 :]):
-            self.data.discard(_beside(path, long_key_name))
+            self.data.discard(companion(path, sidecar_name))
+        if DIGEST in path:
+            self.data.discard(companion(path, long_key_name))
         if self.durable:
-            self._sync_shard(path[: path.index("/")])
+            self._sync_shard(path[: self._shard_length])
 
     def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
         """Rename a record to the path of `key`, where none is, its new attributes set first."""
-        shard = target[: target.index("/")]
+        shard = target[: self._shard_length]
         self._make(shard)
-        if is_digest(target[len(shard) + 1 :]):
+        if DIGEST in target:
             self._write_long_key(key, target)
         if beside := self.amend(source, old, new):
             self._write_sidecar(target, new)
         self.data.replace(source, target)
         if beside:
-            self.data.discard(_beside(source, sidecar_name))
-        if is_digest(source[source.index("/") + 1 :]):
-            self.data.discard(_beside(source, long_key_name))
+            self.data.discard(companion(source, sidecar_name))
+        if DIGEST in source:
+            self.data.discard(companion(source, long_key_name))
         if self.durable:
             self._sync_shard(shard)
-            self._sync_shard(source[: source.index("/")])
+            self._sync_shard(source[: self._shard_length])
 
     def _sync(self, fd: int) -> None:
         with self._refusal():
@@ -267,46 +263,12 @@ class RecordFiles:
             self.failure = DurabilityError(error.errno or 0, "a change may not survive a power cut", self.data.path)
             raise self.failure from error
 
-    def highest(self) -> int:
-        """Return the greatest order or version of any value."""
-        found = (self.find(f"{shard}/{name}") for shard in self.shards.names for name, _ in list(self.data.list(shard)))
-        known = (each for each in found if each is not None and each.order < STRIPPED)
-        return max((max(each.order, each.version) for each in known), default=0)
-
-    def stamp(self, shard: str) -> Stamp | None:
-        """Return what changes when names in a shard change, or None where there is no such folder."""
-        if not self.data.admit(shard):
-            return None
-        status = self.data.stat(shard)
-        return status.st_ino, status.st_ctime_ns
-
-    def scan(self, shard: str) -> Iterator[Entry]:
-        """Yield what a shard holds, in no order. Files that are not ours are left out."""
-        for name, regular in list(self.data.list(shard)):
-            key = self.key_of(shard, name) if regular else None
-            found = None if key is None else self.find(f"{shard}/{name}")
-            if key is not None and found is not None:
-                yield Entry(key, found.order, found.length, found.expires, found.spelling)
-
-    def key_of(self, shard: str, name: str) -> str | None:
-        """Return the key whose value has this name in this shard, or None if no key has."""
-        try:
-            if is_digest(name):
-                key = self.data.read(_beside(f"{shard}/{name}", long_key_name)).decode("utf-8", "surrogatepass")
-            elif name.startswith("."):
-                return None
-            else:
-                key = unescape(name)
-        except (ValueError, FileNotFoundError):
-            return None
-        return key if self.shards.path(encode_name(key)) == f"{shard}/{name}" else None
-
 
 def stripped(status: os.stat_result) -> Attributes:
     """Return attributes for a file that has none, from what the filesystem knows of it."""
-    return Attributes(STRIPPED + status.st_mtime_ns, status.st_mtime, NEVER, 0, status.st_size, 0)
+    return Attributes(STRIPPED + max(0, status.st_mtime_ns), status.st_mtime, NEVER, 0, status.st_size, 0)
 
 
-def _beside(path: str, name: Callable[[str], str]) -> str:
+def companion(path: str, name: Callable[[str], str]) -> str:
     shard, _, own = path.rpartition("/")
     return f"{shard}/{name(own)}"

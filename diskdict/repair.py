@@ -10,6 +10,7 @@ from diskdict.attributes import Attributes, describe
 from diskdict.backends.file import FolderStore
 from diskdict.layout import DATA, OWN_NAMES, TMP, Kind, classify
 from diskdict.reading import is_stripped
+from diskdict.scanning import key_of
 from diskdict.snapshots import remembered
 from diskdict.store import NEVER
 
@@ -91,7 +92,7 @@ class _Inspection:
                 yield Problem(path, "orphaned", None, "the value it belongs to is not there")
 
     def _value(self, shard: str, name: str, path: str) -> Iterator[Problem]:
-        text = self._files.key_of(shard, name)
+        text = key_of(self._files, shard, name)
         if text is None:
             yield self._misplaced(name, path)
             return

@@ -9,6 +9,7 @@ from diskdict.files import Folder
 from diskdict.index import Entry, Index, Snapshot, Stamp, decode_snapshot, encode_snapshot
 from diskdict.layout import INDEX, encode_name
 from diskdict.records import RecordFiles
+from diskdict.scanning import scan, stamp
 
 _TEMPORARY: Final = INDEX + ".new"
 # A folder that changes twice within one tick of the kernel's clock shows one time for both.
@@ -20,8 +21,10 @@ def load_index(folder: Folder, files: RecordFiles) -> Index:
     stamps = _stamps(files)
     snapshot = _read_snapshot(folder)
     if snapshot is None:
-        return Index.of(sorted(_scanned(files, stamps), key=_order))
-    stale = {name for name, stamp in stamps.items() if not _current(snapshot, name, stamp)}
+        index = Index.of(sorted(_scanned(files, stamps), key=_order))
+        index.changed = True
+        return index
+    stale = {name for name, now in stamps.items() if not _current(snapshot, name, now)}
     gone = snapshot.stamps.keys() - stamps.keys()
     if not stale and not gone:
         return snapshot.content
@@ -59,16 +62,16 @@ def _read_snapshot(folder: Folder) -> Snapshot | None:
 
 def _stamps(files: RecordFiles) -> dict[str, Stamp]:
     shards = set(files.shards.names)
-    found = ((name, files.stamp(name)) for name, _ in list(files.data.list()) if name in shards)
-    return {name: stamp for name, stamp in found if stamp is not None}
+    names = [name for name, _ in files.data.list() if name in shards]
+    return {name: found for name in names if (found := stamp(files, name)) is not None}
 
 
-def _current(snapshot: Snapshot, name: str, stamp: Stamp) -> bool:
-    return snapshot.stamps.get(name) == stamp and stamp[1] < snapshot.taken - _TICK_NS
+def _current(snapshot: Snapshot, name: str, now: Stamp) -> bool:
+    return snapshot.stamps.get(name) == now and now[1] < snapshot.taken - _TICK_NS
 
 
 def _scanned(files: RecordFiles, shards: dict[str, Stamp] | set[str]) -> list[Entry]:
-    return [entry for shard in sorted(shards) for entry in files.scan(shard)]
+    return [entry for shard in sorted(shards) for entry in scan(files, shard)]
 
 
 def _order(entry: Entry) -> tuple[int, str]:

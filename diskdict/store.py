@@ -160,7 +160,7 @@ class Store(abc.ABC):
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         """Return an iterator over the texts of all live keys that begin with `prefix`, in the order of insertion.
 
-        Raises RuntimeError at the next step after a key was added or removed. The clock is read once.
+        Raises RuntimeError at the next step after the number of keys was changed. The clock is read once.
         """
 
     @abc.abstractmethod

@@ -94,6 +94,9 @@ def _with_fold(value: datetime | time) -> Value:
     if zone is not None and type(zone) is not timezone:
         reason = f"has a timezone of type {type(zone).__qualname__}, which would come back as a fixed offset"
         raise UnwritableError(value, reason)
+    if zone is not None and timedelta() < abs(zone.utcoffset(None)) < timedelta(seconds=1):
+        # CPython's fromisoformat takes such an offset for none.
+        raise UnwritableError(value, "has a timezone less than a second from UTC, which would come back as UTC")
     name = _own_name(zone)
     if name is not None:
         return [value.isoformat(), value.fold, _write_str(name)]

@@ -10,7 +10,7 @@ from diskdict.codecs import Codec, resolve
 from diskdict.errors import CorruptValueError
 from diskdict.face import Missing
 from diskdict.limits import Limits
-from diskdict.store import ABSENT, NOT_SET, OnlyIf, Record, Store, Ttl, expiry
+from diskdict.store import ABSENT, NEVER, NOT_SET, OnlyIf, Record, Store, Ttl, expiry
 from diskdict.writeback import Writeback
 
 V = TypeVar("V")
@@ -66,6 +66,8 @@ class Values(Generic[V]):
 
     def expires(self, ttl: Ttl) -> float:
         """Return when something stored now expires."""
+        if ttl is None and self._default_ttl is None:
+            return NEVER
         return expiry(ttl, self._default_ttl, self.store.clock())
 
     def key(self, key: object) -> tuple[str, str | None]:
@@ -73,7 +75,7 @@ class Values(Generic[V]):
         text = keys.encode(key)
         if self._limits is not None:
             self._limits.check_key(key, text)
-        return text, keys.spelling(key, text)
+        return text, None if text is key else keys.spelling(key, text)
 
     def encoded(self, value: V) -> bytes:
         """Return the payload of a value to write."""

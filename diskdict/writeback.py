@@ -51,9 +51,6 @@ class Writeback(Generic[V]):
         self._loads = loads
         self._held: dict[str, _Held[V]] = {}
 
-    def __len__(self) -> int:
-        return len(self._held)
-
     def find(self, text: str) -> V | Literal[Mark.NOT_SET]:
         """Return the value handed out for a key, if the store has not changed it since."""
         held = self._held.get(text)

@@ -24,6 +24,7 @@ from diskdict.errors import InvalidValueError
 
 CET = timezone(timedelta(hours=1))
 NAMED = timezone(timedelta(hours=1), "CET")
+SECOND = timedelta(seconds=1)
 MOMENT = datetime(2024, 2, 29, 12, 30, 1, 5)
 
 GOLDEN = [
@@ -86,7 +87,7 @@ def same(left: object, right: object) -> bool:
 zones = st.one_of(
     st.none(),
     st.just(UTC),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).filter(lambda offset: abs(offset) >= SECOND).map(timezone),
     st.just(NAMED),
 )
 characters = st.text(st.characters(exclude_categories=()), max_size=6)
@@ -168,6 +169,8 @@ REFUSED = [
     Talkative(),
     TalkativeDict(),
     MOMENT.replace(tzinfo=ZoneInfo("UTC")),
+    MOMENT.replace(tzinfo=timezone(SECOND / 2)),
+    time(tzinfo=timezone(-SECOND / 2)),
 ]
 
 

@@ -55,7 +55,7 @@ LISTED = {
 class Made:
     """The mappings that the tests of one class make without arguments; they are closed at the end.
 
-    `make` adapts a class to the constructor of dict: its keyword arguments come from `options`, called for each mapping.
+    `make` adapts a class to the constructor of dict; `options` gives the keyword arguments of each mapping.
     """
 
     def __init__(self, base: type[StoreDict[Any, Any]], options: Callable[[], dict[str, Any]]) -> None:

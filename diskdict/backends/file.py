@@ -25,6 +25,7 @@ from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, open_folder
 from diskdict.reading import FolderReader, OnCorrupt, is_stripped
 from diskdict.records import RecordFiles
+from diskdict.scanning import highest
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
 
@@ -144,7 +145,7 @@ class FolderStore(FolderReader):
             raise self.files.failure
         if not self._ready:
             if not self.ledger.ceiling_known:
-                self.ledger.start_above(self.files.highest())
+                self.ledger.start_above(highest(self.files))
             self.ledger.begin()
             self._ready = True
         self.settle()
@@ -163,15 +164,17 @@ class FolderStore(FolderReader):
         with self._lock:
             if not self._ready or self._index.uncertain or self.files.failure:
                 self._prepare()
-            if self.limits.total_bytes is not None:
-                self._make_room(key, len(payload))
             now = self.clock()
-            path = self.files.path(key)
             index = self._index
+            if index.has_dead(now):
+                self.sweep(_SWEPT_BY_A_WRITE)
+            path = self.files.path(key)
             old = None if index.loaded and key not in index.packed else self.files.find(path)
             live = old if old is not None and old.expires > now else None
             if only_if is not None and only_if != (ABSENT if live is None else live.version):
                 return None
+            if self.limits.total_bytes is not None:
+                self._make_room(key, len(payload))
             if expires != NEVER:
                 self._expect_expiry()
             order = version = self.ledger.next()
@@ -182,10 +185,8 @@ class FolderStore(FolderReader):
             new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
             self._mark(key)
             self.files.write(key, path, payload, new, old)
-            index.put(key, order, len(payload), expires, spelling)
+            self._index.put(key, order, len(payload), expires, spelling)
             self._unmark(key)
-            if index.expires:
-                self.sweep(_SWEPT_BY_A_WRITE)
             return version
 
     def _make_room(self, key: str, size: int) -> None:
@@ -235,6 +236,8 @@ class FolderStore(FolderReader):
             if not self._ready or self._index.uncertain or self.files.failure:
                 self._prepare()
             index = self._index
+            if index.has_dead(self.clock()):
+                self.sweep(_SWEPT_BY_A_WRITE)
             if index.loaded and key not in index.packed:
                 return False
             path = self.files.path(key)
@@ -244,10 +247,7 @@ class FolderStore(FolderReader):
                 if only_if is not None and (old is None or old.version != only_if):
                     return False
                 live = old is not None
-            removed = self._remove(key, path, expired=not live)
-            if index.expires:
-                self.sweep(_SWEPT_BY_A_WRITE)
-            return removed and live
+            return self._remove(key, path, expired=not live) and live
 
     def _remove(self, key: str, path: str, *, expired: bool) -> bool:
         self._mark(key)
@@ -296,8 +296,9 @@ class FolderStore(FolderReader):
             self._prepare()
             self._mark(key)
             self.set_aside(f"{DATA}/{self.files.path(key)}")
-            self._index.remove(key)
             self._unmark(key)
+            # A scan that met the damage goes on over the index it has.
+            self.reload()
 
     def check_writable(self) -> None:
         """Raise what a change would raise now, and have everything ready for one."""
@@ -337,6 +338,7 @@ class FolderStore(FolderReader):
             finally:
                 self._closed = True
                 self._ready = False
+                self._index.packed.clear()
                 self._index = Index()
                 self._cache = None
                 self.files.data.close()

@@ -1,0 +1,50 @@
+"""Finding out what a folder holds, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from diskdict.index import Entry, Stamp
+from diskdict.keys import decode, encode
+from diskdict.layout import encode_name, is_digest, long_key, unescape
+from diskdict.records import STRIPPED, RecordFiles, companion
+
+
+def stamp(files: RecordFiles, shard: str) -> Stamp | None:
+    """Return what changes when names in a shard change, or None where there is no such folder."""
+    if not files.data.admit(shard):
+        return None
+    status = files.data.stat(shard)
+    return status.st_ino, status.st_ctime_ns
+
+
+def scan(files: RecordFiles, shard: str) -> Iterator[Entry]:
+    """Yield what a shard holds, in no order. Files that are not ours are left out."""
+    for name, regular in list(files.data.list(shard)):
+        key = key_of(files, shard, name) if regular else None
+        found = None if key is None else files.find(f"{shard}/{name}")
+        if key is not None and found is not None:
+            yield Entry(key, found.order, found.length, found.expires, found.spelling)
+
+
+def key_of(files: RecordFiles, shard: str, name: str) -> str | None:
+    """Return the key whose value has this name in this shard, or None if no key has."""
+    try:
+        if is_digest(name):
+            key = files.data.read(companion(f"{shard}/{name}", long_key)).decode("utf-8", "surrogatepass")
+        elif name.startswith("."):
+            return None
+        else:
+            key = unescape(name)
+        if key[:1] == "=" and encode(decode(key)) != key:
+            return None
+    except (ValueError, FileNotFoundError):
+        return None
+    return key if files.shards.path(encode_name(key)) == f"{shard}/{name}" else None
+
+
+def highest(files: RecordFiles) -> int:
+    """Return the greatest order or version of any value."""
+    paths = (f"{shard}/{name}" for shard in files.shards.names for name, _ in list(files.data.list(shard)))
+    known = (found for path in paths if (found := files.find(path)) is not None and found.order < STRIPPED)
+    return max((max(found.order, found.version) for found in known), default=0)

@@ -1,0 +1,143 @@
+"""The system's calls, counted, so that the N-th of them can fail, do half, or be the last thing a process does.
+
+`install` has to be called before the package under test is imported: it puts a counting function in place of each call
+that changes or reads files. Nothing of the package itself is replaced, and unless a plan is armed every call goes
+straight to the system.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+CALLS = (
+    "open read write close replace unlink mkdir utime stat fstat lseek fsync scandir chmod fchmod "
+    "setxattr getxattr removexattr"
+).split()
+
+Call = Callable[..., Any]
+
+
+class Done(NamedTuple):
+    """A call that was let through."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+class Plan:
+    """What happens at the call number `at`, counted from 1: nothing here. ``fired`` says what it happened to."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.count = 0
+        self.fired = ""
+        self.done: list[Done] = []
+
+    def __call__(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self.count += 1
+        if self.count == self.at:
+            self.fired = name
+            return self.fire(name, real, arguments, options)
+        return self.let(name, real, arguments, options)
+
+    def let(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Have the system do it."""
+        result = real(*arguments, **options)
+        self.done.append(Done(name, arguments))
+        return result
+
+    def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return self.let(name, real, arguments, options)
+
+
+class Kill(Plan):
+    """The process ends before the call."""
+
+    def fire(self, *_: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Fail(Plan):
+    """The call fails and has done nothing; only closing always closes."""
+
+    def __init__(self, at: int, code: int) -> None:
+        super().__init__(at)
+        self.code = code
+
+    def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if name == "close":
+            self.let(name, real, arguments, options)
+        raise OSError(self.code, os.strerror(self.code))
+
+
+class DoAndFail(Fail):
+    """The call does what it should and then says that it failed."""
+
+    def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        # Whoever is not told of a descriptor cannot close it: the system gives none with an error.
+        if name not in ("open", "scandir"):
+            self.let(name, real, arguments, options)
+        raise OSError(self.code, os.strerror(self.code))
+
+
+class Half(Plan):
+    """A write takes half of what it was given."""
+
+    def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if name == "write" and len(arguments[1]) > 1:
+            fd, content = arguments
+            arguments = fd, bytes(content)[: len(content) // 2]
+        return self.let(name, real, arguments, options)
+
+
+_armed: list[Plan] = []
+
+
+@contextmanager
+def armed(plan: Plan) -> Iterator[Plan]:
+    """Have `plan` see every call of this process."""
+    _armed.append(plan)
+    try:
+        yield plan
+    finally:
+        _armed.clear()
+
+
+def _counted(name: str, real: Call) -> Call:
+    def call(*arguments: Any, **options: Any) -> Any:
+        if not _armed:
+            return real(*arguments, **options)
+        return _armed[0](name, real, arguments, options)
+
+    return call
+
+
+def install() -> None:
+    """Count the calls of this process from now on."""
+    for name in CALLS:
+        if hasattr(os, name):
+            real = getattr(os, name)
+            counted = _counted(name, real)
+            setattr(os, name, counted)
+            for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+                if real in known:
+                    known.add(counted)
+    try:
+        import fcntl
+
+        import xattr
+    except ImportError:
+        return
+    fcntl.flock = _counted("flock", fcntl.flock)
+    for name in ("getxattr", "setxattr", "removexattr"):
+        setattr(xattr, name, _counted(name, getattr(xattr, name)))
+
+
+def without_attributes(*_: object) -> bytes:
+    """The answer of a filesystem that has none."""
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
