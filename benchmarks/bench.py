@@ -222,7 +222,7 @@ def blocks(work: Sequence[Any], size: int = BLOCK) -> list[Sequence[Any]]:
 
 def fill_and_die(folder: str, items: Sequence[Item]) -> None:
     """Fill a store and end as a killed process does."""
-    store = DiskDict(folder)
+    store = DiskDict[str, object](folder)
     for key, value in items:
         store[key] = value
     os._exit(0)

@@ -15,6 +15,8 @@ from rows import GROWTH_DELETE, GROWTH_GET, GROWTH_SET, INDEX, ITERATED, OPEN, S
 
 from diskdict import DiskDict
 
+Store = DiskDict[str, object]
+
 REPEATS = 7
 CHANGED = 10_000
 """How many keys of the store are overwritten, and how many deleted, to see what that leaves in memory."""
@@ -22,11 +24,11 @@ CHANGED = 10_000
 
 def large_store(folder: str, items: Sequence[Item]) -> dict[str, list[float]]:
     """Fill a store and return what was measured on it, by the name of the figure."""
-    with DiskDict(folder) as store:
+    with Store(folder) as store:
         for key, value in items:
             store[key] = value
     time.sleep(0.1)  # a snapshot is not believed about a folder that changed just before it
-    with DiskDict(folder) as store:
+    with Store(folder) as store:
         assert len(store) == len(items)
     return opening(folder, items) | memory(folder, items)
 
@@ -37,7 +39,7 @@ def opening(folder: str, items: Sequence[Item]) -> dict[str, list[float]]:
     for _ in range(REPEATS):
         gc.collect()
         start = time.perf_counter()
-        store = DiskDict(folder)
+        store = Store(folder)
         got = store[key]
         found[OPEN.name].append((time.perf_counter() - start) * 1e3)
         assert got == value
@@ -47,12 +49,12 @@ def opening(folder: str, items: Sequence[Item]) -> dict[str, list[float]]:
         with contextlib.suppress(FileNotFoundError):
             Path(folder, "index").unlink()
         gc.collect()
-        with DiskDict(folder) as store:
+        with Store(folder) as store:
             found[SCAN.name].append(timed_len(store, len(items)) * 1e6 / len(items))
     return found
 
 
-def timed_len(store: DiskDict, expected: int) -> float:
+def timed_len(store: Store, expected: int) -> float:
     start = time.perf_counter()
     count = len(store)
     taken = time.perf_counter() - start
@@ -65,19 +67,19 @@ def memory(folder: str, items: Sequence[Item]) -> dict[str, list[float]]:
     keys = [key for key, _ in items]
     some = items[:CHANGED]
 
-    def get(store: DiskDict) -> None:
+    def get(store: Store) -> None:
         for key in keys:
             _ = store[key]
 
-    def put(store: DiskDict) -> None:
+    def put(store: Store) -> None:
         for key, value in some:
             store[key] = value
 
-    def delete(store: DiskDict) -> None:
+    def delete(store: Store) -> None:
         for key, _ in some:
             del store[key]
 
-    def walk(store: DiskDict) -> None:
+    def walk(store: Store) -> None:
         for _ in store:
             pass
 
@@ -90,9 +92,9 @@ def memory(folder: str, items: Sequence[Item]) -> dict[str, list[float]]:
     }
 
 
-def growth(folder: str, work: Callable[[DiskDict], None]) -> float:
+def growth(folder: str, work: Callable[[Store], None]) -> float:
     """Return by how many bytes an open store grows while it does some work."""
-    with DiskDict(folder) as store:
+    with Store(folder) as store:
         gc.collect()
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()

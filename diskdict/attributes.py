@@ -7,7 +7,6 @@ key have attributes of their own. Where a file cannot carry them they go to a si
 from __future__ import annotations
 
 import errno
-import math
 import os
 import struct
 import sys
@@ -94,12 +93,11 @@ def unpack(blob: bytes) -> tuple[Attributes, int] | None:
     """Return attributes and flags, or None for anything that `pack` did not write."""
     if len(blob) != _LAYOUT.size or blob[0] != FORMAT:
         return None
-    _, flags, *fields = _LAYOUT.unpack(blob)
-    attributes = Attributes(*fields)
-    # NaN compares false with everything, so a damaged expiry would neither expire nor live.
-    if math.isnan(attributes.expires) or math.isnan(attributes.created):
+    _, flags, order, created, expires, version, length, checksum = _LAYOUT.unpack(blob)
+    # Only NaN differs from itself: it compares false with everything, so that a key would neither expire nor live.
+    if expires != expires or created != created:
         return None
-    return attributes, flags
+    return Attributes(order, created, expires, version, length, checksum), flags
 
 
 def fetch(fd: int) -> Attributes | None:

@@ -12,7 +12,6 @@ import reprlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
 from typing import Final, Protocol
 
 import ujson
@@ -28,10 +27,10 @@ _OWN_FIRST = frozenset(b'{["-0123456789tfn \t\n\r')
 _ESCAPED_FIRST = _OWN_FIRST | {0x00, 0x1B}
 _TAG = re.compile(rb'\{\s*"\$')
 
-_TEXT: frozenset[type] = frozenset({str})
 _ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 _CONTAINERS: frozenset[type] = frozenset({dict, list})
-_PLAIN = _ATOMS | _CONTAINERS
+_ONLY_TEXT = frozenset({str}).issuperset
+_ONLY_ATOMS = _ATOMS.issuperset
 
 _DEFAULT_DIGITS = 4300
 
@@ -63,13 +62,14 @@ class JsonCodec:
         """Return the bytes of `value`, or raise InvalidValueError naming what in it cannot be written."""
         if type(value) is bytes:
             return _ESC + value if not value or value[0] in _ESCAPED_FIRST else value
-        if _is_plain(value):
-            try:
+        try:
+            if _is_plain(value):
                 text = _write(value)
                 if '{"$' not in text and (len(text) <= _DEFAULT_DIGITS or _has_default_digits()):
                     return text.encode()
-            except (OverflowError, ValueError):  # inf and nan, lone surrogates, very long ints
-                pass
+        except (OverflowError, ValueError, RecursionError):
+            # Infinity, NaN, lone surrogates, very long ints; or too little stack to say.
+            pass
         return _dumps_tagged(value)
 
     def loads(self, payload: bytes) -> object:
@@ -155,34 +155,25 @@ def resolve(codec: str | Codec) -> Codec:
     return codec
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, levels: int = MAX_DEPTH) -> bool:
     """Return whether ujson gives `value` back as it was, as far as types tell."""
     parts: Iterable[object]
     if type(value) is dict:
-        if not _TEXT.issuperset(map(type, value)):
+        if not _ONLY_TEXT(map(type, value)):
             return False
         parts = value.values()
     elif type(value) is list:
         parts = value
     else:
         return type(value) in _ATOMS
-    return _ATOMS.issuperset(map(type, parts)) or _is_plain_below(parts)
-
-
-def _is_plain_below(parts: Iterable[object]) -> bool:
-    # All containers of one level at once, each once: few steps in Python, and a value that contains itself ends.
-    for _ in range(MAX_DEPTH - 1):
-        if not _PLAIN.issuperset(map(type, parts)):
+    # Most containers hold atoms only, which is seen without a step in Python.
+    if _ONLY_ATOMS(map(type, parts)):
+        return True
+    for part in parts:
+        kind = type(part)
+        if kind not in _ATOMS and (kind not in _CONTAINERS or levels == 1 or not _is_plain(part, levels - 1)):
             return False
-        level = {id(part): part for part in parts if type(part) in _CONTAINERS}.values()
-        dicts = [part for part in level if type(part) is dict]
-        if not _TEXT.issuperset(map(type, chain.from_iterable(dicts))):
-            return False
-        lists = [part for part in level if type(part) is list]
-        parts = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
-        if _ATOMS.issuperset(map(type, parts)):
-            return True
-    return False
+    return True
 
 
 def _has_default_digits() -> bool:

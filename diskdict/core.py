@@ -362,7 +362,10 @@ class StoreDict(Expiring[K, V]):
         return {key: value for key, value in found if value is not NOT_SET}
 
     def set_many(self, items: Pairs[K, V], *, ttl: Ttl = None) -> None:
-        """Store each pair of a mapping or an iterable of pairs. Nothing is stored if one of them is refused."""
+        """Store each pair of a mapping or an iterable of pairs.
+
+        Nothing is stored if one of them is refused for itself; the limit ``total_bytes`` is met pair by pair.
+        """
         values = self._values
         payloads: dict[str, bytes] = {}
         spellings: dict[str, str] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
 from diskdict import repair as repairs
 from diskdict.backends import open_store, scheme_of
 from diskdict.backends.file import Durability, FolderStore, path_of_url
+from diskdict.cleanup import checked_interval
 from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
 from diskdict.face import K, V
@@ -20,7 +21,7 @@ from diskdict.limits import Limits
 from diskdict.lock import Lock
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
-from diskdict.store import Clock, Ttl
+from diskdict.store import Clock, Ttl, expiry
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -160,6 +161,9 @@ class DiskDict(StoreDict[K, V]):
         self._options = cast(Options, {name: value for name, value in locals().items() if name in _OPTION_NAMES})
         self._path = _fresh_path() if path is None else _absolute(path)
         resolved = resolve(codec)
+        expiry(None, default_ttl, 0.0)
+        if cleanup_interval is not None:
+            checked_interval(cleanup_interval)
         self._folder = self._open_folder(resolved.name)
         kept = self._folder.limits if any(self._folder.limits) else None
         every = None if readonly else cleanup_interval
@@ -253,7 +257,7 @@ class DiskDict(StoreDict[K, V]):
         with store.exclusive():
             index = store.index()
             live = store.count()
-            shards = [name for name, regular in store.files.data.list() if not regular]
+            shards = store.files.present()
             sizes = [
                 store.files.data.stat(f"{shard}/{name}") for shard in shards for name, _ in store.files.data.list(shard)
             ]
@@ -262,7 +266,7 @@ class DiskDict(StoreDict[K, V]):
                 expired=len(index.packed) - live,
                 payload_bytes=index.payload_bytes,
                 disk_bytes=sum(getattr(size, "st_blocks", -(-size.st_size // 512)) * 512 for size in sizes),
-                inodes=len(sizes) + len(shards) + 2 + sum(1 for _ in store.folder.list()),
+                inodes=len(sizes) + len(shards) + 1 + sum(1 for _ in store.folder.list()),
                 shards=len(shards),
                 attributes="xattr" if store.files.in_attributes else "sidecar",
             )

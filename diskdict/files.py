@@ -21,6 +21,8 @@ if sys.platform == "darwin":
 CHUNK = 65_536
 """One read of this size takes most values whole and costs no more than a small one."""
 
+_SECTOR = 512
+
 _RELATIVE = os.open in os.supports_dir_fd
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # A fifo in place of a value must not hang its reader.
@@ -87,7 +89,7 @@ class Folder:
 
     def read(self, path: str) -> bytes:
         """Return a file's content."""
-        fd = self.open(path)
+        fd = os.open(self.prefix + path, READ, dir_fd=self.fd)
         try:
             return read_all(fd)
         finally:
@@ -149,6 +151,13 @@ class Folder:
         """Set the times of a file or folder to now."""
         os.utime(self.prefix + path, dir_fd=self.fd)
 
+    def is_folder(self, path: str) -> bool:
+        """Return whether a real folder is at `path`, no link to one."""
+        try:
+            return stat.S_ISDIR(self.stat(path).st_mode)
+        except FileNotFoundError:
+            return False
+
     def admit(self, path: str) -> bool:
         """Return whether a real folder is at `path`; anything else there than a folder is a NotADirectoryError."""
         try:
@@ -187,12 +196,14 @@ class Folder:
 def read_all(fd: int) -> bytes:
     """Return what a descriptor of a file gives from where it stands to its end."""
     content = os.read(fd, CHUNK)
+    # A read that ends within a sector ended with the file. At the border of a sector it may have ended with an error of
+    # the disk, which is told to those who ask again.
+    if len(content) % _SECTOR:
+        return content
     if len(content) == CHUNK:
-        content = _read_large(fd)
-    elif content:
-        # A short read is not the end: behind it may be an error of the disk.
-        while more := os.read(fd, CHUNK):
-            content += more
+        return _read_large(fd)
+    while more := os.read(fd, CHUNK):
+        content += more
     return content
 
 

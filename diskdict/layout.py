@@ -130,6 +130,11 @@ def long_key(name: str) -> str:
     return f".{name}{_KEY}"
 
 
+def companions(name: str) -> tuple[str, str]:
+    """Return the files that may lie beside the value `name`."""
+    return sidecar(name), long_key(name)
+
+
 class Kind(Enum):
     """What a file in a shard is."""
 

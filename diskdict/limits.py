@@ -82,6 +82,13 @@ class Limits(_Fields):
         return cls(**fields)
 
 
+def checked(limits: Limits | None) -> Limits:
+    """Return the limits that were given, for None those that refuse nothing; anything else is a TypeError."""
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"limits is a Limits(…) or None, not {limits!r}")
+    return limits or Limits()
+
+
 def _check(limit: str, allowed: int, met: int, unit: str) -> None:
     if met > allowed:
         raise LimitError(limit, allowed, met, unit)

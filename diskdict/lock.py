@@ -75,7 +75,7 @@ def mutation_lock(lock: Lock | Callable[[], Lock] | None) -> Exclusive:
     """Return the thread lock of a store: of the kind given as a lock or a factory of one, by default an RLock."""
     if lock is None:
         return threading.RLock()
-    made = lock() if isinstance(lock, type) or not isinstance(lock, Lock) else lock
+    made = lock() if callable(lock) and (isinstance(lock, type) or not isinstance(lock, Lock)) else lock
     if not isinstance(made, Lock):
         raise TypeError(f"lock= takes a lock or a factory of locks, not {lock!r}")
     return Reentrant(made)

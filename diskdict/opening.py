@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class Way(NamedTuple):
     sleep: Callable[[float], None]
 
 
-def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) -> Opened:
+def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool, limits_given: bool) -> Opened:
     """Open the store at `path`, made to `wanted` if there is none and `way` lets it.
 
     Raises FileNotFoundError where nothing is and nothing may be made, NotADirectoryError for a file, FormatError for a
@@ -53,7 +54,7 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) ->
         manifests.agree(found, wanted, path, shards_given=shards_given)
         if wanted.mode is None and found.mode is not None:
             folder.mode, folder.exact = found.mode, True
-        if not fresh and wanted.limits != found.limits and not way.readonly and any(wanted.limits):
+        if not fresh and limits_given and wanted.limits != found.limits and not way.readonly:
             found = found._replace(limits=wanted.limits)
             manifests.save(folder, found)
         data = Folder(DATA, mode=folder.mode, exact=folder.exact, parent=folder)
@@ -72,7 +73,10 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool) ->
 
 def _make(path: str, mode: int, *, exact: bool) -> None:
     there = os.path.isdir(path)
-    os.makedirs(path, mode=mode, exist_ok=True)
+    try:
+        os.makedirs(path, mode=mode, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "a store is a folder, and here is a file", path) from None
     if exact and not there:
         os.chmod(path, mode)
 

@@ -11,7 +11,7 @@ from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
 from diskdict.index import Index
-from diskdict.layout import QUARANTINE
+from diskdict.layout import DATA, QUARANTINE, companions
 from diskdict.ledger import Ledger
 from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
@@ -228,7 +228,19 @@ class FolderReader(Store):
         raise NotImplementedError
 
     def set_aside(self, path: str) -> str:
-        """Move a file, by its path in the store, to STORE/quarantine under a name that is free; return the new path."""
+        """Move a file, by its path in the store, to STORE/quarantine under a name that is free; return the new path.
+
+        What lies beside a value goes with it.
+        """
+        moved = self._move_aside(path)
+        shard, _, name = path.rpartition("/")
+        if shard.startswith(f"{DATA}/"):
+            beside = [other for other, regular in self.folder.list(shard) if regular and other in companions(name)]
+            for other in beside:
+                self._move_aside(f"{shard}/{other}")
+        return moved
+
+    def _move_aside(self, path: str) -> str:
         self.folder.mkdir(QUARANTINE)
         self.folder.admit(QUARANTINE)
         taken = {name for name, _ in self.folder.list(QUARANTINE)}

@@ -62,16 +62,24 @@ class RecordFiles:
         self.sidecars = sidecars
         self._before_sidecar = before_sidecar
         self.failure: DurabilityError | None = None
+        self._names = shards.names
+        self._mask = shards.count - 1
         self._shard_length = len(shards.names[0])
         self._admitted = [False] * len(shards.names)
 
     def path(self, key: str) -> str:
         """Return the path of a key's file in the folder of the shards."""
         name = encode_name(key)
-        number = self.shards.number(name)
+        number = crc32(name.encode()) & self._mask
+        shard = self._names[number]
         if not self._admitted[number]:
-            self._admitted[number] = self.data.admit(self.shards.names[number])
-        return f"{self.shards.names[number]}/{name}"
+            self._admitted[number] = self.data.admit(shard)
+        return f"{shard}/{name}"
+
+    def present(self) -> list[str]:
+        """Return the names of the shards that are there; links and files in their place are none."""
+        names = set(self.shards.names)
+        return [name for name, _ in list(self.data.list()) if name in names and self.data.is_folder(name)]
 
     def load(self, path: str) -> tuple[bytes, Attributes | None]:
         """Return a value and what is kept beside it, None if nothing is. Raises FileNotFoundError.
@@ -105,11 +113,13 @@ class RecordFiles:
         try:
             fd = self.data.open(path)
             try:
-                status = os.fstat(fd)
                 known = xattrs.fetch(fd)
+                if known is not None:
+                    return known
+                status = os.fstat(fd)
             finally:
                 os.close(fd)
-            return known or self._beside(path, status.st_size) or stripped(status)
+            return self._beside(path, status.st_size) or stripped(status)
         except FileNotFoundError:
             return None
 
@@ -151,14 +161,14 @@ class RecordFiles:
         """Put a record at `path`, where `old` is kept beside the value that is there now, if one is."""
         shard = path[: self._shard_length]
         temporary = f"{shard}/{TEMPORARY}"
-        if DIGEST in path:
-            self._write_long_key(key, path)
         try:
-            fd = self.data.create(temporary)
-        except FileNotFoundError:
-            self._make(shard)
-            fd = self.data.create(temporary)
-        try:
+            if DIGEST in path:
+                self._write_long_key(key, path)
+            try:
+                fd = self.data.create(temporary)
+            except FileNotFoundError:
+                self._make(shard)
+                fd = self.data.create(temporary)
             try:
                 write_all(fd, payload)
                 beside = not (self.in_attributes and xattrs.apply(fd, attributes))
@@ -170,12 +180,30 @@ class RecordFiles:
                 self._write_sidecar(path, attributes, old)
             self.data.replace(temporary, path)
         except BaseException:
-            self.data.discard(temporary)
+            self._undo(path, temporary, old)
             raise
         if self.sidecars and not beside:
             self.data.discard(companion(path, sidecar_name))
         if self.durable:
             self._sync_shard(shard)
+
+    def _undo(self, path: str, temporary: str, old: Attributes | None) -> None:
+        """Have beside a value what was there before a put that failed, and nothing where there is no value."""
+        # A temporary that is still there has not replaced the value.
+        unplaced = self.data.discard(temporary)
+        with contextlib.suppress(OSError):
+            if old is None:
+                self._tidy(path)
+            elif unplaced and self.sidecars and self._entries(path)[1:] == [old]:
+                # The new value may be the same as the old one, and then the newer entry would count.
+                self._write_sidecar(path, old)
+
+    def _tidy(self, path: str) -> None:
+        try:
+            self.data.stat(path)
+        except FileNotFoundError:
+            self.data.discard(companion(path, sidecar_name))
+            self.data.discard(companion(path, long_key_name))
 
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):
@@ -230,16 +258,30 @@ class RecordFiles:
             self._sync_shard(path[: self._shard_length])
 
     def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
-        """Rename a record to the path of `key`, where none is, its new attributes set first."""
+        """Rename a record to the path of `key`, where none is, its new attributes set first.
+
+        Killed between the two it is still at `source`, but last in order. A spelling belongs to one key only, so that it
+        is left out until the record is there.
+        """
         shard = target[: self._shard_length]
         self._make(shard)
-        if DIGEST in target:
-            self._write_long_key(key, target)
-        if beside := self.amend(source, old, new):
-            self._write_sidecar(target, new)
-        self.data.replace(source, target)
+        try:
+            if DIGEST in target:
+                self._write_long_key(key, target)
+            unspelled = new._replace(spelling=None)
+            beside = self.amend(source, old, unspelled)
+            if beside:
+                self._write_sidecar(target, new)
+            self.data.replace(source, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._tidy(target)
+                self._tidy(source)
+            raise
         if beside:
             self.data.discard(companion(source, sidecar_name))
+        elif new.spelling is not None:
+            self.amend(target, unspelled, new)
         if DIGEST in source:
             self.data.discard(companion(source, long_key_name))
         if self.durable:

@@ -66,15 +66,15 @@ class _Inspection:
         for name, _ in sorted(self._store.folder.list()):
             if name not in OWN_NAMES:
                 yield Problem(name, "foreign", None, "not a name of a store; it is left alone")
-        if self._store.folder.admit(TMP):
+        if self._store.folder.is_folder(TMP):
             for name, _ in sorted(self._store.folder.list(TMP)):
                 yield Problem(f"{TMP}/{name}", "unfinished", None, "a stream that was not closed")
-        shards = set(self._files.shards.names)
-        for name, regular in sorted(self._files.data.list()):
-            if regular or name not in shards or not self._files.data.admit(name):
-                yield Problem(f"{DATA}/{name}", "foreign", None, "not a shard of this store")
-            else:
+        shards = set(self._files.present())
+        for name, _ in sorted(self._files.data.list()):
+            if name in shards:
                 yield from self._shard(name)
+            else:
+                yield Problem(f"{DATA}/{name}", "foreign", None, "not a shard of this store")
 
     def _shard(self, shard: str) -> Iterator[Problem]:
         names = dict(sorted(self._files.data.list(shard)))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from typing import Final
 
 from diskdict.index import Entry, Stamp
 from diskdict.keys import decode, encode
 from diskdict.layout import encode_name, is_digest, long_key, unescape
 from diskdict.records import STRIPPED, RecordFiles, companion
+
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
+"""What the system says of a file that is not there, or is a link or a folder."""
 
 
 def stamp(files: RecordFiles, shard: str) -> Stamp | None:
@@ -38,13 +43,18 @@ def key_of(files: RecordFiles, shard: str, name: str) -> str | None:
             key = unescape(name)
         if key[:1] == "=" and encode(decode(key)) != key:
             return None
-    except (ValueError, FileNotFoundError):
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return None
     return key if files.shards.path(encode_name(key)) == f"{shard}/{name}" else None
 
 
 def highest(files: RecordFiles) -> int:
     """Return the greatest order or version of any value."""
-    paths = (f"{shard}/{name}" for shard in files.shards.names for name, _ in list(files.data.list(shard)))
+    names = ((shard, *entry) for shard in files.shards.names for entry in list(files.data.list(shard)))
+    paths = (f"{shard}/{name}" for shard, name, regular in names if regular)
     known = (found for path in paths if (found := files.find(path)) is not None and found.order < STRIPPED)
     return max((max(found.order, found.version) for found in known), default=0)

@@ -2,14 +2,15 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from diskdict import DiskDict
 
-DEFAULTS = {"theme": "light", "font.size": 11, "recent": []}
+DEFAULTS: dict[str, Any] = {"theme": "light", "font.size": 11, "recent": []}
 
 
 def first_start(folder: Path) -> None:
-    with DiskDict(folder) as settings:
+    with DiskDict[str, Any](folder) as settings:
         for name, value in DEFAULTS.items():
             settings.setdefault(name, value)
         settings["theme"] = "dark"
@@ -19,7 +20,7 @@ def first_start(folder: Path) -> None:
 
 
 def second_start(folder: Path) -> None:
-    with DiskDict(folder) as settings:
+    with DiskDict[str, Any](folder) as settings:
         print("after a restart:", settings)
         print("the file of 'theme' holds:", Path(settings.path_for("theme")).read_text())
 

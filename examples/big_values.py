@@ -21,7 +21,7 @@ def png(width: int, height: int) -> bytes:
 
 def main(folder: str) -> None:
     picture = png(320, 200)
-    with DiskDict(folder) as album:
+    with DiskDict[str, bytes](folder) as album:
         album.set("red.png", picture, metadata={"type": "image/png", "title": "From black to red"})
         album["noise"] = bytes(range(256)) * 40_960
 

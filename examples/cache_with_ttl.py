@@ -20,7 +20,7 @@ class Clock:
 
 def main(folder: str) -> None:
     clock = Clock()
-    with DiskDict(folder, default_ttl=60, clock=clock) as cache:
+    with DiskDict[str, object](folder, default_ttl=60, clock=clock) as cache:
         cache["session"] = {"user": "ada"}
         cache.set("page", "<h1>Hello</h1>", ttl=timedelta(hours=1))
         cache.set("logo", "(c)", ttl=FOREVER)

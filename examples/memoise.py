@@ -17,17 +17,16 @@ def factorial(number: int) -> int:
 
 
 def main(folder: str) -> None:
-    with DiskDict(folder) as known:
+    with DiskDict[tuple[str, int], int](folder) as known:
 
         def remembered(number: int) -> int:
-            result: int = known.get_or_set(("factorial", number), lambda: factorial(number), ttl=3600)
-            return result
+            return known.get_or_set(("factorial", number), lambda: factorial(number), ttl=3600)
 
         with ThreadPoolExecutor(max_workers=8) as pool:
             results = set(pool.map(remembered, [30] * 8))
         print("eight threads asked:", results, "computed", len(computed), "time")
 
-    with DiskDict(folder) as known:
+    with DiskDict[tuple[str, int], int](folder) as known:
         print("after a reopen:     ", known["factorial", 30], "computed", len(computed), "time")
 
 

@@ -15,10 +15,10 @@ with DiskDict(sys.argv[1], readonly=True) as prices:
 
 
 def main(folder: str) -> None:
-    with DiskDict(folder) as prices:
+    with DiskDict[str, int](folder) as prices:
         prices.update(apple=3, pear=4)
 
-    with DiskDict(folder, readonly=True) as prices:
+    with DiskDict[str, int](folder, readonly=True) as prices:
         print("this process reads:    ", prices, flush=True)
         subprocess.run([sys.executable, "-c", READER, folder], check=True)
         try:
@@ -30,7 +30,7 @@ def main(folder: str) -> None:
         except StoreLockedError:
             print("a writer has to wait:  ", "StoreLockedError")
 
-    with DiskDict(folder) as prices:
+    with DiskDict[str, int](folder) as prices:
         prices["apple"] = 5
         print("when all readers left: ", prices)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from diskdict import DiskDict
 
 
-def damage(letters: DiskDict) -> None:
+def damage(letters: DiskDict[str, str]) -> None:
     os.truncate(letters.path_for("beta"), 3)
     Path(letters.path_for("gamma")).with_name("READ ME.txt").write_text("I do not belong here.")
 
 
 def main(folder: str) -> None:
-    with DiskDict(folder) as letters:
+    with DiskDict[str, str](folder) as letters:
         letters.update(alpha="first letter", beta="second letter", gamma="third letter")
         damage(letters)
 

@@ -77,7 +77,7 @@ def with_progress(entries: dict[str, Entry], what: str) -> Iterator[tuple[str, E
 
 def fill(store: Path, entries: dict[str, Entry]) -> float:
     """Store all entries, those with a numeric value for a week only; return the seconds that took."""
-    with DiskDict(store) as names:
+    with DiskDict[str, Entry](store) as names:
         start = time.perf_counter()
         for key, value in with_progress(entries, "storing"):
             if value["numeric"] is None:
@@ -89,7 +89,7 @@ def fill(store: Path, entries: dict[str, Entry]) -> float:
 
 def write_raw(folder: Path, store: Path, entries: dict[str, Entry]) -> float:
     """Write the same bytes to files of the same names, without anything around; return the seconds that took."""
-    with DiskDict(store, readonly=True) as names:
+    with DiskDict[str, Entry](store, readonly=True) as names:
         payloads = {key: Path(names.path_for(key)).read_bytes() for key in entries}
     for number in range(256):
         Path(folder, f"{number:02x}").mkdir(parents=True)
@@ -112,7 +112,7 @@ def compare(count: int, stored: float, raw: float) -> None:
     )
 
 
-def look_up(names: DiskDict) -> None:
+def look_up(names: DiskDict[str, Entry]) -> None:
     heading("Reopened: look-ups")
     console.print(f"{len(names):,} entries; the last is {next(reversed(names))}")
     for key in LOOK_UPS:
@@ -142,7 +142,7 @@ def show_tree(store: Path) -> None:
     console.print(tree, markup=False)
 
 
-def show_file(names: DiskDict, key: str) -> None:
+def show_file(names: DiskDict[str, Entry], key: str) -> None:
     heading(f"One file: {key}")
     path = names.path_for(key)
     console.print(f"$ cat {path}", markup=False)
@@ -167,7 +167,7 @@ def show_attribute(path: str) -> None:
         console.print(f"\nuser.diskdict  {raw}")
 
 
-def run_out(names: DiskDict, key: str) -> None:
+def run_out(names: DiskDict[str, Entry], key: str) -> None:
     heading("An entry runs out")
     count = len(names)
     names.expire(key, 1)
@@ -196,7 +196,7 @@ def demo(folder: Path, limit: int | None) -> None:
     finally:
         shutil.rmtree(raw_folder)
     compare(len(entries), stored, raw)
-    with DiskDict(store) as names:
+    with DiskDict[str, Entry](store) as names:
         look_up(names)
         second_process(store)
         show_tree(store)

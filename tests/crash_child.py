@@ -7,13 +7,22 @@ DiskDict.
 
 from __future__ import annotations
 
+import contextlib
+import dis
 import itertools
+import os
 import random
+import shutil
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import faults
+from interrupts import Interrupted
 
 from diskdict import DiskDict, attributes
 from diskdict.attributes import Calls
@@ -153,7 +162,7 @@ def seen_in(d: DiskDict[Any, Any]) -> Records:
 
 def opened(folder: Path, clock: Callable[[], float], **options: Any) -> DiskDict[Any, Any]:
     """Return the dict of these tests."""
-    return DiskDict(folder, codec="raw", clock=clock, **options)
+    return DiskDict(folder, codec="raw", clock=clock, shards=16, **options)
 
 
 def write_until_killed(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
@@ -173,12 +182,21 @@ def write_until_killed(say: Callable[[object], None], folder: Path, home: str, s
 
 
 class Scene(NamedTuple):
-    """What is there, and the change that is made to it. ``commit`` is the call that makes a change count, if just one
-    does: before it everything is old, after it everything new."""
+    """What is there, and the change that is made to it.
+
+    ``commit`` is the call that makes a change count, if just one does: before it everything is old, after it everything
+    new. ``moves`` is the key that is renamed.
+    """
 
     setting: Callable[[DiskDict[Any, Any], At], object]
     act: Callable[[DiskDict[Any, Any]], object]
     commit: str | None = None
+    moves: Any = None
+
+    def committed(self, fate: faults.Plan) -> bool:
+        """Whether the call was made that makes the change count."""
+        made = (call.arguments[-1] for call in fate.done if call.name == self.commit)
+        return any(not os.path.basename(path).startswith(".") for path in made)
 
 
 def _pair(d: DiskDict[Any, Any], clock: At) -> None:
@@ -232,14 +250,14 @@ SCENES = {
     "describe no more": Scene(_pair, lambda d: d.set_metadata("a", {}, replace=True)),
     "describe to heavy": Scene(_pair, lambda d: d.set_metadata("a", HEAVY)),
     "describe heavy": Scene(_heavy, lambda d: d.set_metadata("a", {"of": "newer"}, replace=True)),
-    "rename": Scene(_pair, lambda d: d.rename("a", "c")),
-    "rename long key": Scene(_pair, lambda d: d.rename(LONG, LONG + "2")),
-    "rename to long key": Scene(_pair, lambda d: d.rename("a", LONG + "2")),
-    "rename heavy": Scene(_heavy, lambda d: d.rename("a", "c")),
-    "rename over expired": Scene(_with_expired, lambda d: d.rename("a", "c")),
-    "rename over expired long key": Scene(_with_expired, lambda d: d.rename("a", LONG + "x")),
-    "rename to spelled": Scene(_pair, lambda d: d.rename("a", True)),
-    "rename spelled": Scene(_spelled, lambda d: d.rename(True, "c")),
+    "rename": Scene(_pair, lambda d: d.rename("a", "c"), moves="a"),
+    "rename long key": Scene(_pair, lambda d: d.rename(LONG, LONG + "2"), moves=LONG),
+    "rename to long key": Scene(_pair, lambda d: d.rename("a", LONG + "2"), moves="a"),
+    "rename heavy": Scene(_heavy, lambda d: d.rename("a", "c"), moves="a"),
+    "rename over expired": Scene(_with_expired, lambda d: d.rename("a", "c"), moves="a"),
+    "rename over expired long key": Scene(_with_expired, lambda d: d.rename("a", LONG + "x"), moves="a"),
+    "rename to spelled": Scene(_pair, lambda d: d.rename("a", True), moves="a"),
+    "rename spelled": Scene(_spelled, lambda d: d.rename(True, "c"), moves=True),
     "clean up": Scene(_with_expired, lambda d: d.cleanup_expired()),
     "close": Scene(_pair, lambda d: (len(d), d.close())),
     "verify": Scene(_pair, lambda d: d.verify()),
@@ -262,3 +280,170 @@ def play(folder: Path, home: str, scene: str, now: float, fate: faults.Plan) -> 
     with opened(folder, At(now)) as d, faults.armed(fate):
         SCENES[scene].act(d)
     return fate
+
+
+# ---- one change, one of whose calls fails
+
+
+class Trial(NamedTuple):
+    """What came of a change that something happened to.
+
+    ``seen`` is what the same handle tells afterwards, ``reopened`` what another one tells when one more key was put and
+    the first was closed; ``astray`` says what else is wrong.
+    """
+
+    fired: str
+    error: str | None
+    committed: bool
+    seen: Records
+    reopened: Records
+    astray: list[str]
+
+
+AFTER = "put afterwards"
+
+
+def endure(folder: Path, home: str, scene: str, now: float, fate: faults.Plan, *, loaded: bool) -> Trial:
+    """Make the change of a scene while `fate` has one of the calls fail."""
+    use(home)
+    clock = At(now)
+    with opened(folder, clock) as d:
+        if loaded:
+            len(d)
+        return _aftermath(d, folder, clock, fate, _failing(d, scene, fate), scene)
+
+
+def _failing(d: DiskDict[Any, Any], scene: str, fate: faults.Plan) -> str | None:
+    try:
+        with faults.armed(fate):
+            SCENES[scene].act(d)
+    except OSError as error:
+        return repr(error)
+    return None
+
+
+def _aftermath(
+    d: DiskDict[Any, Any], folder: Path, clock: At, fate: faults.Plan, error: str | None, scene: str
+) -> Trial:
+    astray = []
+    if fate.fired != "unlink":
+        astray += [f"left {name}" for name in temporaries(folder)]
+    seen = {}
+    if d._folder.is_open:
+        seen = seen_in(d)
+        if d.stats().payload_bytes != sum(size for size in _sizes(folder)):
+            astray.append(f"{d.stats().payload_bytes} bytes are counted, {sum(_sizes(folder))} are there")
+        if len(d) != len(seen):
+            astray.append(f"len is {len(d)}, {len(seen)} are there")
+        d[AFTER] = b"afterwards"
+        d.close()
+    with opened(folder, clock) as other:
+        reopened = seen_in(other)
+        problems = other.verify().problems
+    reopened.pop(AFTER, None)
+    astray += [str(problem) for problem in problems if fate.fired != "unlink" or problem.problem != "orphaned"]
+    return Trial(fate.fired, error, SCENES[scene].committed(fate), seen, reopened, astray)
+
+
+def temporaries(folder: Path) -> list[str]:
+    """Return the files that only a change on its way may have."""
+    return [path.name for path in (folder / "data").glob("*/.new*") if path.name in (".new", ".new-attr")]
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    return (path.stat().st_size for path in (folder / "data").glob("*/*") if not path.name.startswith("."))
+
+
+def endure_all(
+    folder: Path, home: str, scene: str, now: float, fates: list[faults.Plan], *, loaded: bool
+) -> Iterator[Trial]:
+    """Try each fate in a copy of the folder, until one has nothing left to strike."""
+    for fate in fates:
+        place = folder.with_name(f"{folder.name}-try-{fate.at}")
+        shutil.copytree(folder, place)
+        before = descriptors()
+        trial = endure(place, home, scene, now, fate, loaded=loaded)
+        shutil.rmtree(place)
+        if not trial.fired:
+            return
+        if descriptors() != before:
+            trial.astray.append(f"{descriptors() - before} descriptors are open")
+        yield trial
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/dev/fd"))
+
+
+# ---- one change, interrupted
+
+
+class Stopped(NamedTuple):
+    """What came of a change that was interrupted at a place, or where the change came to its end."""
+
+    where: str
+    seen: Records
+    reopened: Records
+    astray: list[str]
+
+
+def stopped(
+    folder: Path, home: str, scene: str, now: float, at: int, *, loaded: bool, lock: Any = None
+) -> Stopped:
+    """Interrupt the change of a scene at a place, and go on with the handle."""
+    use(home)
+    clock = At(now)
+    interrupted = Interrupted(at)
+    with opened(folder, clock, lock=lock) as d:
+        if loaded:
+            len(d)
+        with contextlib.suppress(KeyboardInterrupt), interrupted.armed():
+            SCENES[scene].act(d)
+        return Stopped(interrupted.where, *_after_interruption(d, folder, clock))
+
+
+def _after_interruption(d: DiskDict[Any, Any], folder: Path, clock: At) -> tuple[Records, Records, list[str]]:
+    astray = []
+    seen = {}
+    if d._folder.is_open:
+        if not _free(d._folder.exclusive()):
+            astray.append("the lock is held")
+        seen = seen_in(d)
+        if d.stats().payload_bytes != sum(_sizes(folder)):
+            astray.append(f"{d.stats().payload_bytes} bytes are counted, {sum(_sizes(folder))} are there")
+        if len(d) != len(seen):
+            astray.append(f"len is {len(d)}, {len(seen)} are there")
+        d[AFTER] = b"afterwards"
+        d.close()
+    with opened(folder, clock) as other:
+        reopened = seen_in(other)
+        problems = other.verify().problems
+    reopened.pop(AFTER, None)
+    astray += [str(problem) for problem in problems if problem.problem not in ("orphaned", "unfinished")]
+    return seen, reopened, astray
+
+
+def _free(lock: Any) -> bool:
+    def take() -> None:
+        taken.append(lock._lock.acquire(False) if hasattr(lock, "_lock") else lock.acquire(False))
+        if taken[0]:
+            (lock._lock if hasattr(lock, "_lock") else lock).release()
+
+    taken: list[bool] = []
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return taken[0]
+
+
+def stopped_everywhere(folder: Path, home: str, scene: str, now: float, **options: Any) -> Iterator[Stopped]:
+    """Interrupt the change of a scene at each place, each time in a copy of the folder."""
+    for at in itertools.count(1):
+        place = folder.with_name(f"{folder.name}-stop-{at}")
+        shutil.copytree(folder, place)
+        result = stopped(place, home, scene, now, at, **options)
+        shutil.rmtree(place)
+        if not result.where:
+            return
+        yield result

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from importlib.util import find_spec
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, Self
@@ -98,10 +99,12 @@ class Crew:
     def __init__(self, *modules: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="crew")
         self._address = f"{self._folder.name}/s"
-        here = Path(__file__).parent
+        package = find_spec("diskdict")
+        assert package is not None
+        paths = [str(Path(__file__).parent), str(Path(str(package.origin)).parents[1])]
         self._server = subprocess.Popen(
             [sys.executable, __file__, self._address, *modules],
-            env=os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

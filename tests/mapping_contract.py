@@ -228,7 +228,7 @@ class MappingContract:
         [
             {"a": 1, "b": 2},
             [("a", 1), ["b", 2]],
-            (pair for pair in [("a", 1), ("b", 2)]),
+            lambda: (pair for pair in [("a", 1), ("b", 2)]),
             OrderedDict(a=1, b=2),
             UserDict(a=1, b=2),
             MappingProxyType({"a": 1, "b": 2}),
@@ -238,7 +238,7 @@ class MappingContract:
     )
     def test_update_from(self, d: Dict, source: Any) -> None:
         """A mapping of any kind or pairs of any kind, then keywords."""
-        d.update(source, c=3, b=5)
+        d.update(source() if callable(source) else source, c=3, b=5)
 
         assert list(d.items()) == [("a", 1), ("b", 5), ("c", 3)]
 

@@ -518,6 +518,20 @@ def test_expiry_and_spelling_survive_in_the_index(
     assert (store.count(), store.sweep()) == (1, 2)
 
 
+def test_expiry_given_during_a_scan_does_not_end_it(opened: Open, clock) -> None:
+    """Keys that expire under way, and are swept by the next change, are not keys that were removed."""
+    store = opened()
+    for key in "abcdef":
+        store.put(key, b"1")
+    seen = []
+    for key in store.scan():
+        store.put(key, b"2", expires=clock.now)
+        seen.append(key)
+
+    assert seen == list("abcdef")
+    assert store.count() == 0
+
+
 # ---- order and numbers
 
 

@@ -19,12 +19,12 @@ from diskdict.files import sync_filesystem
 from diskdict.index import Index
 from diskdict.layout import DATA, TEMPORARY, TEMPORARY_SIDECAR, Shards
 from diskdict.ledger import Ledger
-from diskdict.limits import Limits
+from diskdict.limits import Limits, checked
 from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, open_folder
 from diskdict.reading import FolderReader, OnCorrupt, is_stripped
-from diskdict.records import RecordFiles
+from diskdict.records import STRIPPED, RecordFiles
 from diskdict.scanning import highest
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
@@ -102,9 +102,10 @@ class FolderStore(FolderReader):
         self.on_corrupt = on_corrupt
         self._lock = mutation_lock(lock)
         self._cache = PayloadCache(cache_bytes) if cache_bytes else None
-        wanted = Manifest(kind, codec, Shards(256 if shards is None else shards).count, limits or Limits(), perm)
+        wanted = Manifest(kind, codec, Shards(256 if shards is None else shards).count, checked(limits), perm)
         way = Way(readonly, create, timeout, sleep)
-        self._adopt(open_folder(path, wanted, way, shards_given=shards is not None), durable=durability == "full")
+        opened = open_folder(path, wanted, way, shards_given=shards is not None, limits_given=limits is not None)
+        self._adopt(opened, durable=durability == "full")
 
     def _adopt(self, opened: Opened, *, durable: bool) -> None:
         self.folder, self.manifest = opened.folder, opened.manifest
@@ -127,11 +128,9 @@ class FolderStore(FolderReader):
             self._discard_temporaries()
 
     def _discard_temporaries(self) -> None:
-        shards = set(self.files.shards.names)
-        for shard, regular in list(self.files.data.list()):
-            if not regular and shard in shards and self.files.data.admit(shard):
-                self.files.data.discard(f"{shard}/{TEMPORARY}")
-                self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
+        for shard in self.files.present():
+            self.files.data.discard(f"{shard}/{TEMPORARY}")
+            self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
 
     def exclusive(self) -> Exclusive:
         return self._lock
@@ -180,7 +179,7 @@ class FolderStore(FolderReader):
             order = version = self.ledger.next()
             if created is None:
                 created = now
-            if live is not None and not is_stripped(live):
+            if live is not None and live.order < STRIPPED:
                 order, created, spelling = live.order, live.created, live.spelling
             new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
             self._mark(key)
@@ -263,20 +262,22 @@ class FolderStore(FolderReader):
 
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
         with self._lock:
-            if self.amend(source) is None:
-                return None
+            self._prepare()
             path, to = self.files.path(source), self.files.path(target)
-            if self._live(to) is not None:
-                return False
-            old = self.files.find(path)
+            old = self._live(path)
             if old is None:
                 return None
+            if self._live(to) is not None:
+                return False
+            # What has expired there must not be seen between the new attributes and the new value.
+            self._remove(target, to, expired=True)
+            if is_stripped(old):
+                old = describe(self.files.data.read(path), 0, old.created)
             version = self.ledger.next()
             new = old._replace(order=version, version=version, spelling=spelling)
             self._mark(source)
             self._mark(target)
             self.files.move(path, target, to, old, new)
-            self._index.remove(target, expired=True)
             self._index.remove(source)
             self._index.put(target, version, new.length, new.expires, spelling)
             self._unmark(source)
@@ -329,21 +330,23 @@ class FolderStore(FolderReader):
         self._careful = self.ledger.page.expiring
 
     def close(self) -> None:
-        with self._lock:
+        # The stack goes through with all of them whatever fails: a lock that is not released is held for good.
+        with self._lock, contextlib.ExitStack() as leaving:
             if self._closed:
                 return
-            try:
-                if not self.readonly:
-                    self._leave()
-            finally:
-                self._closed = True
-                self._ready = False
-                self._index.packed.clear()
-                self._index = Index()
-                self._cache = None
-                self.files.data.close()
-                self.ledger.release()
-                self.folder.close()
+            leaving.callback(self.folder.close)
+            leaving.callback(self.ledger.release)
+            leaving.callback(self.files.data.close)
+            leaving.callback(self._forget)
+            if not self.readonly:
+                self._leave()
+
+    def _forget(self) -> None:
+        self._closed = True
+        self._ready = False
+        self._index.packed.clear()
+        self._index = Index()
+        self._cache = None
 
     def _leave(self) -> None:
         """Have everything on disk before the page says so, and keep the index for the next opening."""
@@ -370,8 +373,11 @@ class FolderStore(FolderReader):
 
     def __del__(self) -> None:
         if not self._closed:
-            warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
-            self.close()
+            try:
+                self.close()
+            finally:
+                # Last: where warnings are errors it raises.
+                warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
 
 
 def path_of_url(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from zlib import crc32
 
 from diskdict.errors import ClosedError
-from diskdict.limits import Limits
+from diskdict.limits import Limits, checked
 from diskdict.lock import Lock, mutation_lock
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
@@ -45,7 +45,7 @@ class MemoryStore(Store):
     ) -> None:
         self.clock = clock
         self._lock = mutation_lock(lock)
-        self._limits = limits or Limits()
+        self._limits = checked(limits)
         self._records: dict[str, Record] = {}
         self._due: list[tuple[float, str]] = []
         self._bytes = 0
