@@ -24,10 +24,14 @@ META: Final = "user.diskdict.meta"
 SPELLING: Final = "user.diskdict.key"
 
 FORMAT: Final = 1
+LIMIT: Final = 1 << 62
+"""No order, version or length reaches this."""
 _HAS_META: Final = 1
 _HAS_SPELLING: Final = 2
 # format, flags, order, created, expires, version, length, checksum
 _LAYOUT: Final = struct.Struct("<BBQddQQI")
+_EXPIRY: Final = struct.Struct("<d")
+_EXPIRY_AT: Final = struct.calcsize("<BBQd")
 
 _ABSENT: Final = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
 _UNSUPPORTED: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS})
@@ -95,9 +99,21 @@ def unpack(blob: bytes) -> tuple[Attributes, int] | None:
         return None
     _, flags, order, created, expires, version, length, checksum = _LAYOUT.unpack(blob)
     # Only NaN differs from itself: it compares false with everything, so that a key would neither expire nor live.
-    if expires != expires or created != created:
+    if expires != expires or created != created or order >= LIMIT or version >= LIMIT or length >= LIMIT:
         return None
     return Attributes(order, created, expires, version, length, checksum), flags
+
+
+def expiry(fd: int) -> float | None:
+    """Return when the value of an open file expires, or None where it has no attributes: `fetch` in half the time."""
+    try:
+        blob = calls.get(fd, ATTRIBUTE)
+    except OSError:
+        return None
+    if len(blob) != _LAYOUT.size or blob[0] != FORMAT:
+        return None
+    expires: float = _EXPIRY.unpack_from(blob, _EXPIRY_AT)[0]
+    return expires if expires == expires else None
 
 
 def fetch(fd: int) -> Attributes | None:

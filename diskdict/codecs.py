@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 import ujson
@@ -29,14 +28,14 @@ _TAG = re.compile(rb'\{\s*"\$')
 
 _ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 _CONTAINERS: frozenset[type] = frozenset({dict, list})
-_ONLY_TEXT = frozenset({str}).issuperset
-_ONLY_ATOMS = _ATOMS.issuperset
 
 _DEFAULT_DIGITS = 4300
 
-_write: Callable[[object], str] = partial(
-    ujson.dumps, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False
-)
+
+def _write(value: object) -> str:
+    # By position, which is a third faster for small values: ensure_ascii, encode_html_chars, escape_forward_slashes,
+    # sort_keys, indent, allow_nan.
+    return ujson.dumps(value, False, False, False, False, False, False)
 
 
 class Codec(Protocol):
@@ -159,16 +158,14 @@ def _is_plain(value: object, levels: int = MAX_DEPTH) -> bool:
     """Return whether ujson gives `value` back as it was, as far as types tell."""
     parts: Iterable[object]
     if type(value) is dict:
-        if not _ONLY_TEXT(map(type, value)):
-            return False
+        for key in value:
+            if type(key) is not str:
+                return False
         parts = value.values()
     elif type(value) is list:
         parts = value
     else:
         return type(value) in _ATOMS
-    # Most containers hold atoms only, which is seen without a step in Python.
-    if _ONLY_ATOMS(map(type, parts)):
-        return True
     for part in parts:
         kind = type(part)
         if kind not in _ATOMS and (kind not in _CONTAINERS or levels == 1 or not _is_plain(part, levels - 1)):

@@ -146,7 +146,8 @@ class StoreDict(Expiring[K, V]):
         return self._store.count()
 
     def __iter__(self) -> Iterator[K]:
-        return self._keys(self._store.scan())
+        keys = self._store.scan_keys()
+        return self._keys(self._store.scan()) if keys is None else cast(Iterator[K], keys)
 
     def __reversed__(self) -> Iterator[K]:
         return self._keys(self._store.scan(reverse=True))

@@ -263,7 +263,7 @@ class DiskDict(StoreDict[K, V]):
             ]
             return Stats(
                 keys=live,
-                expired=len(index.packed) - live,
+                expired=len(index.rows) - live,
                 payload_bytes=index.payload_bytes,
                 disk_bytes=sum(getattr(size, "st_blocks", -(-size.st_size // 512)) * 512 for size in sizes),
                 inodes=len(sizes) + len(shards) + 1 + sum(1 for _ in store.folder.list()),

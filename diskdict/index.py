@@ -1,32 +1,31 @@
-"""The index: order, size and expiry of all keys in memory, and its snapshot on disk.
+"""The index: order, size, age and expiry of all keys in memory.
 
-It is a cache of the folder, built when first needed and exact from then on. A dict from key text to one number, order
-and size packed together, costs about a hundred bytes a key; that dict's own order is the order of the store.
+It is a cache of the folder, built when first needed and exact from then on. A dict gives each key's row in columns of
+plain numbers, about a hundred bytes a key; that dict's own order is the order of the store.
 """
 
 from __future__ import annotations
 
 import heapq
-import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Self
 
-import ujson
-
-from diskdict.layout import escape, unescape
 from diskdict.store import NEVER
 
-_SIZE_BITS: Final = 48
-_SIZE_MASK: Final = (1 << _SIZE_BITS) - 1
 _HEAP_SLACK: Final = 64
 
 
 class Entry(NamedTuple):
-    """What the index knows of a key: its text, order, payload size in bytes, expiry, and spelling if unusual."""
+    """What the index knows of a key.
+
+    Its text, its order, the size of its payload in bytes, when it was created and expires, its spelling if unusual.
+    """
 
     key: str
     order: int
     size: int
+    created: float
     expires: float = NEVER
     spelling: str | None = None
 
@@ -34,106 +33,183 @@ class Entry(NamedTuple):
 class Index:
     """All keys of a store that is open.
 
-    ``loaded`` says whether it holds them yet; until then it is empty and records nothing. ``uncertain`` are the keys of
-    mutations that have begun and not ended: what is known of them is to be asked from the disk.
+    ``loaded`` says whether it holds them yet; until then it is empty and records nothing. ``rows`` are the keys in
+    their order. ``uncertain`` are the keys of changes that have begun and not ended: what is known of them is to be
+    asked from the disk. ``changed`` says whether it is other than what was kept on disk, ``typed`` how many texts begin
+    with ``=``.
 
     Notes
     -----
-    Changes are made under the store's mutation lock. `contains` needs no lock.
+    It is changed under the store's mutation lock; ``rows``, ``expires`` and ``uncertain`` are looked into without.
     """
 
     def __init__(self, *, loaded: bool = False) -> None:
         self.loaded = loaded
         self.changed = False
-        self.packed: dict[str, int] = {}
+        self.rows: dict[str, int] = {}
         self.expires: dict[str, float] = {}
         self.spellings: dict[str, str] = {}
         self.uncertain: set[str] = set()
+        self.typed = 0
         self.payload_bytes = 0
+        self._orders = array("q")
+        self._sizes = array("q")
+        self._created = array("d")
+        self._free: list[int] = []
         self._due: list[tuple[float, str]] = []
         self._dead: dict[str, None] = {}
         self._now = 0.0
         self._size_changes = 0
+        self._iterated = False
+        self._left: dict[str, int] | None = None
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
         """Return an index that holds the entries, in their order."""
         index = cls(loaded=True)
-        for key, order, size, expires, spelling in entries:
-            index.packed[key] = order << _SIZE_BITS | size
-            index.payload_bytes += size
-            if expires != NEVER:
-                index.expires[key] = expires
-            if spelling is not None:
-                index.spellings[key] = spelling
-        index._order_by_expiry()
+        for entry in entries:
+            index.put(*entry)
+        index.changed = False
         return index
 
-    def _order_by_expiry(self) -> None:
-        self._due = [(when, key) for key, when in self.expires.items()]
-        heapq.heapify(self._due)
+    @classmethod
+    def of_columns(cls, keys: list[str], orders: array[int], sizes: array[int], created: array[float]) -> Self:
+        """Return an index that holds keys without expiry, each with its number in the columns."""
+        index = cls(loaded=True)
+        index.rows = dict(zip(keys, range(len(keys)), strict=True))
+        index._orders, index._sizes, index._created = orders, sizes, created
+        index.payload_bytes = sum(sizes)
+        index.typed = sum(key[:1] == "=" for key in keys)
+        return index
 
-    def put(self, key: str, order: int, size: int, expires: float, spelling: str | None) -> None:
+    def columns(self) -> tuple[array[int], array[int], array[float]]:
+        """Return order, size and time of creation of all keys, in the order of the keys."""
+        rows = self.rows.values()
+        orders = array("q", [self._orders[row] for row in rows])
+        sizes = array("q", [self._sizes[row] for row in rows])
+        return orders, sizes, array("d", [self._created[row] for row in rows])
+
+    def put(self, key: str, order: int, size: int, created: float, expires: float, spelling: str | None) -> None:
         """Record that the key is there, at the end unless it was there with this order."""
         if not self.loaded:
             return
-        known = self.packed.get(key)
-        if known is None or key in self._dead:
-            self._size_changes += 1
-        if known is not None:
-            self.payload_bytes -= known & _SIZE_MASK
-            if known >> _SIZE_BITS != order:
-                del self.packed[key]
-        self.packed[key] = order << _SIZE_BITS | size
-        self.payload_bytes += size
         self.changed = True
+        row = self.rows.get(key)
+        if row is None:
+            self._resized()
+            self._add(key, order, size, created)
+        else:
+            self.payload_bytes += size - self._sizes[row]
+            self._sizes[row] = size
+            if self._orders[row] != order:
+                self._move(key, row, order, created)
         if expires != NEVER or key in self.expires:
-            self._set_expiry(key, expires)
+            self.set_expiry(key, expires)
         if spelling is not None:
             self.spellings[key] = spelling
         elif self.spellings:
             self.spellings.pop(key, None)
 
-    def _set_expiry(self, key: str, expires: float) -> None:
+    def _add(self, key: str, order: int, size: int, created: float) -> None:
+        self.payload_bytes += size
+        if self._free:
+            row = self._free.pop()
+            self._orders[row], self._sizes[row], self._created[row] = order, size, created
+        else:
+            row = len(self._orders)
+            self._orders.append(order)
+            self._sizes.append(size)
+            self._created.append(created)
+        self.rows[key] = row
+        self.typed += key[:1] == "="
+
+    def _move(self, key: str, row: int, order: int, created: float) -> None:
+        if key in self._dead:
+            self._resized()
+        self._orders[row], self._created[row] = order, created
+        del self.rows[key]
+        self.rows[key] = row
+
+    def set_expiry(self, key: str, expires: float) -> None:
+        """Record when a key that is there expires."""
         self._dead.pop(key, None)
         if expires == NEVER:
-            del self.expires[key]
+            self.expires.pop(key, None)
             return
+        if self._iterated:
+            self._leave_to_iterators()
         self.expires[key] = expires
         heapq.heappush(self._due, (expires, key))
         if len(self._due) > 2 * len(self.expires) + _HEAP_SLACK:
-            self._order_by_expiry()
+            self._due = [(when, name) for name, when in self.expires.items()]
+            heapq.heapify(self._due)
+
+    def _leave_to_iterators(self) -> None:
+        # What expires goes without a word, but taken out of the dict it would end all that iterate it: from now on they
+        # have the dict for themselves, and the next change that counts ends them.
+        self._iterated = False
+        self._left, self.rows = self.rows, dict(self.rows)
+
+    def _resized(self) -> None:
+        self._size_changes += 1
+        if self._left is not None:
+            self._left["="] = 0  # the text of no key
+            self._left = None
 
     def remove(self, key: str, *, expired: bool = False) -> None:
-        """Record that the key is not there. Removing what had expired changes no size that anybody saw."""
-        known = self.packed.pop(key, None)
-        if known is None:
+        """Record that the key is not there. Removing what had expired changes no number that anybody saw."""
+        row = self.rows.pop(key, None)
+        if row is None:
             return
         self.changed = True
-        self.payload_bytes -= known & _SIZE_MASK
+        self.payload_bytes -= self._sizes[row]
+        self._free.append(row)
+        self.typed -= key[:1] == "="
         if not expired:
-            self._size_changes += 1
-        self.expires.pop(key, None)
-        self.spellings.pop(key, None)
-        self._dead.pop(key, None)
+            self._resized()
+        if self.expires:
+            self.expires.pop(key, None)
+            self._dead.pop(key, None)
+        if self.spellings:
+            self.spellings.pop(key, None)
 
     def get(self, key: str) -> Entry | None:
         """Return what is known of a key, expired or not."""
-        known = self.packed.get(key)
-        if known is None:
+        row = self.rows.get(key)
+        return None if row is None else self._entry(key, row)
+
+    def _entry(self, key: str, row: int) -> Entry:
+        return Entry(
+            key,
+            self._orders[row],
+            self._sizes[row],
+            self._created[row],
+            self.expires.get(key, NEVER),
+            self.spellings.get(key),
+        )
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in order, expired or not."""
+        for key, row in self.rows.items():
+            yield self._entry(key, row)
+
+    def place(self, key: str, now: float) -> tuple[int, float, str | None] | None:
+        """Return what a live key keeps when its value is replaced: order, time of creation, spelling."""
+        row = self.rows.get(key)
+        if row is None or (self.expires and self.expires.get(key, NEVER) <= now):
             return None
-        order, size = known >> _SIZE_BITS, known & _SIZE_MASK
-        return Entry(key, order, size, self.expires.get(key, NEVER), self.spellings.get(key))
+        return self._orders[row], self._created[row], self.spellings.get(key) if self.spellings else None
 
     def size(self, key: str) -> int:
         """Return the payload size of a key, 0 if it is not there."""
-        return self.packed.get(key, 0) & _SIZE_MASK
+        row = self.rows.get(key)
+        return 0 if row is None else self._sizes[row]
 
     def count(self, now: float) -> int:
         """Return the number of live keys."""
         if not self.expires:
-            return len(self.packed)
-        return len(self.packed) - len(self.dead(now))
+            return len(self.rows)
+        return len(self.rows) - len(self.dead(now))
 
     def has_dead(self, now: float) -> bool:
         """Return whether `dead` would have any key, at the cost of one comparison."""
@@ -154,13 +230,13 @@ class Index:
 
     def scan(self, now: float, prefix: str, *, reverse: bool) -> Iterator[str]:
         """Return an iterator over the live keys; a RuntimeError follows at the next step after their number changed."""
-        keys = reversed(self.packed) if reverse else iter(self.packed)
+        keys = reversed(self.rows) if reverse else iter(self.rows)
         if not prefix and not self.expires:
+            self._iterated = True
             return keys
-        return self._scan(list(keys), now, prefix)
+        return self._scan(list(keys), now, prefix, self._size_changes)
 
-    def _scan(self, keys: list[str], now: float, prefix: str) -> Iterator[str]:
-        changes = self._size_changes
+    def _scan(self, keys: list[str], now: float, prefix: str, changes: int) -> Iterator[str]:
         for key in keys:
             if changes != self._size_changes:
                 raise RuntimeError("dictionary changed size during iteration")
@@ -168,59 +244,3 @@ class Index:
                 yield key
         if changes != self._size_changes:
             raise RuntimeError("dictionary changed size during iteration")
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield all entries in order, expired or not."""
-        for key, known in self.packed.items():
-            order, size = known >> _SIZE_BITS, known & _SIZE_MASK
-            yield Entry(key, order, size, self.expires.get(key, NEVER), self.spellings.get(key))
-
-
-Stamp = tuple[int, int]
-"""The inode number and the change time (ns) of a shard's folder: while they stay, so do the names in it."""
-
-_MAGIC: Final = b"diskdict index 1 "
-
-
-class Snapshot(NamedTuple):
-    """An index as it was kept on disk, with the ``stamps`` of the shards at the time ``taken`` (ns)."""
-
-    taken: int
-    stamps: dict[str, Stamp]
-    content: Index
-
-
-def encode_snapshot(index: Index, stamps: dict[str, Stamp], taken: int) -> bytes:
-    """Return the content of STORE/index: a line with a checksum, then one JSON document."""
-    document = {
-        "taken": taken,
-        "stamps": {name: list(stamp) for name, stamp in stamps.items()},
-        "keys": [escape(key) for key in index.packed],
-        "payload_bytes": index.payload_bytes,
-        "packed": list(index.packed.values()),
-        "expires": {escape(key): when for key, when in index.expires.items()},
-        "spellings": {escape(key): escape(text) for key, text in index.spellings.items()},
-    }
-    body = ujson.dumps(document).encode()
-    return b"%s%08x\n%s\n" % (_MAGIC, zlib.crc32(body), body)
-
-
-def decode_snapshot(content: bytes) -> Snapshot | None:
-    """Return the snapshot, or None for anything damaged: it is only a cache."""
-    head, _, body = content.partition(b"\n")
-    body = body.removesuffix(b"\n")
-    if head != b"%s%08x" % (_MAGIC, zlib.crc32(body)):
-        return None
-    try:
-        document = ujson.loads(body)
-        index = Index(loaded=True)
-        keys = [unescape(name) for name in document["keys"]]
-        index.packed = dict(zip(keys, document["packed"], strict=True))
-        index.payload_bytes = int(document["payload_bytes"])
-        index.expires = {unescape(name): float(when) for name, when in document["expires"].items()}
-        index.spellings = {unescape(name): unescape(text) for name, text in document["spellings"].items()}
-        index._order_by_expiry()
-        stamps = {name: (int(inode), int(changed)) for name, (inode, changed) in document["stamps"].items()}
-        return Snapshot(int(document["taken"]), stamps, index)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from diskdict.lock import LockFile, Page
-
-UNKNOWN: Final = -1
-"""The ceiling of a page that was lost: it has to be found among the files."""
+from diskdict.lock import UNKNOWN, LockFile, Page
 
 _BLOCK: Final = 1 << 20  # numbers reserved at a time: one durable write for a million changes
 

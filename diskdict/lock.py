@@ -105,12 +105,16 @@ class Page(NamedTuple):
         return f"process {self.pid} on {self.host}, since {self.since}"
 
 
+UNKNOWN: Final = -1
+"""The ceiling of a page that was lost: it has to be found among the files."""
+
 _SIZE: Final = 512  # a sector: it is written whole or not at all
 
 
 def encode_page(page: Page) -> bytes:
     """Return the page as one line of JSON, padded to a sector."""
-    page = page._replace(host=page.host[:64])
+    # Escapes would make six characters of one.
+    page = page._replace(host=page.host.encode("ascii", "replace").decode()[:64])
     return ujson.dumps(page._asdict()).encode().ljust(_SIZE - 1) + b"\n"
 
 
@@ -122,7 +126,9 @@ def decode_page(content: bytes) -> Page | None:
     except (ValueError, TypeError):
         return None
     expected = (int, str, str, bool, bool, int, bool, bool)
-    return page if all(type(field) is kind for field, kind in zip(page, expected, strict=True)) else None
+    if not all(type(field) is kind for field, kind in zip(page, expected, strict=True)):
+        return None
+    return page if UNKNOWN <= page.ceiling < 1 << 62 else None
 
 
 def _host() -> str:
@@ -199,8 +205,8 @@ class LockFile:
         if os.path.samestat(os.fstat(self.fd), self._folder.stat(LOCK)):
             return True
         # The file was replaced between opening and locking: what is locked is not what others will lock.
-        os.close(self.fd)
-        self.fd = self._open()
+        mistaken, self.fd = self.fd, self._open()
+        os.close(mistaken)
         return False
 
     def _read(self) -> bytes:
@@ -221,13 +227,15 @@ class LockFile:
 
     def release(self) -> None:
         """Unlock and close. Unlocking by name also frees a copy of the descriptor in a process forked meanwhile."""
-        with contextlib.suppress(OSError):
-            _unlock(self.fd)
-        os.close(self.fd)
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                _unlock(self.fd)
+            self.abandon()
 
     def abandon(self) -> None:
         """Close without unlocking: the lock is the parent's."""
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        os.close(fd)
 
 
 if sys.platform == "win32":

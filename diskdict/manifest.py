@@ -8,7 +8,7 @@ import ujson
 
 from diskdict.errors import FormatError
 from diskdict.files import Folder
-from diskdict.layout import LOCK, MANIFEST, OWN_NAMES
+from diskdict.layout import LOCK, MANIFEST, OWN_NAMES, Shards
 from diskdict.limits import Limits
 
 FORMAT: Final = 1
@@ -59,14 +59,21 @@ def decode(content: bytes, path: str) -> Manifest:
         return Manifest(
             kind=str(document["kind"]),
             codec=str(document["codec"]),
-            shards=int(document["shards"]),
+            shards=Shards(document["shards"]).count,
             limits=Limits.from_json(document["limits"]),
-            mode=None if mode is None else int(mode, 8),
+            mode=None if mode is None else _mode(mode),
         )
     except FormatError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise FormatError(f"{path}/{MANIFEST} cannot be understood: {error}") from error
+
+
+def _mode(text: str) -> int:
+    mode = int(text, 8)
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"no permission bits: {text!r}")
+    return mode
 
 
 def load(folder: Folder) -> Manifest | None:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from diskdict import manifest as manifests
 from diskdict.files import Folder
 from diskdict.layout import DATA, MANIFEST
-from diskdict.ledger import UNKNOWN
-from diskdict.lock import LockFile, Page, own_page
+from diskdict.lock import UNKNOWN, LockFile, Page, own_page
 from diskdict.manifest import Manifest
 
 

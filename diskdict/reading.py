@@ -37,6 +37,7 @@ class FolderReader(Store):
     _careful: bool
     _ready: bool = False
     _closed: bool = True
+    _released: bool = True
     _forked: bool = False
 
     @property
@@ -58,16 +59,21 @@ class FolderReader(Store):
 
     def read(self, key: str) -> bytes | None:
         index = self._index
-        if index.loaded and key not in index.packed and key not in index.uncertain:
+        if index.loaded and key not in index.rows and key not in index.uncertain:
             return None
         if self._cache is not None:
             return self._read_through(self._cache, key)
         try:
             path = self.files.path(key)
-            if self._careful:
+            if not self._careful:
+                payload = self.files.data.read(path)
+            elif self.ledger.page.suspect:
                 found = self._load(key, path)
                 return None if found is None else found[0]
-            payload = self.files.data.read(path)
+            else:
+                payload, expires = self.files.read(path)
+                if expires <= self.clock():
+                    return None
         except FileNotFoundError:
             return None
         except OSError:
@@ -159,7 +165,7 @@ class FolderReader(Store):
     def contains(self, key: str) -> bool:
         index = self._index
         if index.loaded and key not in index.uncertain:
-            return key in index.packed and index.expires.get(key, NEVER) > self.clock()
+            return key in index.rows and (not index.expires or index.expires.get(key, NEVER) > self.clock())
         found = self._find(key)
         return found is not None and found.expires > self.clock()
 
@@ -180,9 +186,14 @@ class FolderReader(Store):
     def count(self) -> int:
         index = self._index
         if index.loaded and not index.uncertain and not index.expires:
-            return len(index.packed)
+            return len(index.rows)
         with self._lock:
             return self.index().count(self.clock())
+
+    def scan_keys(self) -> Iterator[str] | None:
+        with self._lock:
+            index = self.index()
+            return None if index.typed else index.scan(self.clock(), "", reverse=False)
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         with self._lock:
@@ -204,7 +215,7 @@ class FolderReader(Store):
             if found is None:
                 self._index.remove(key)
             else:
-                self._index.put(key, found.order, found.length, found.expires, found.spelling)
+                self._index.put(key, found.order, found.length, found.created, found.expires, found.spelling)
             self._unmark(key)
 
     def _unmark(self, key: str) -> None:

@@ -6,13 +6,16 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
-from diskdict.index import Entry, Stamp
+from diskdict.index import Entry
 from diskdict.keys import decode, encode
 from diskdict.layout import encode_name, is_digest, long_key, unescape
 from diskdict.records import STRIPPED, RecordFiles, companion
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
 """What the system says of a file that is not there, or is a link or a folder."""
+
+Stamp = tuple[int, int]
+"""The inode number and the change time (ns) of a shard's folder: while they stay, so do the names in it."""
 
 
 def stamp(files: RecordFiles, shard: str) -> Stamp | None:
@@ -29,7 +32,7 @@ def scan(files: RecordFiles, shard: str) -> Iterator[Entry]:
         key = key_of(files, shard, name) if regular else None
         found = None if key is None else files.find(f"{shard}/{name}")
         if key is not None and found is not None:
-            yield Entry(key, found.order, found.length, found.expires, found.spelling)
+            yield Entry(key, found.order, found.length, found.created, found.expires, found.spelling)
 
 
 def key_of(files: RecordFiles, shard: str, name: str) -> str | None:

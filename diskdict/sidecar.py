@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import ujson
 
-from diskdict.attributes import FORMAT, Attributes
+from diskdict.attributes import FORMAT, LIMIT, Attributes
 from diskdict.store import NEVER
 
 
@@ -45,22 +45,29 @@ def _as_json(entry: Attributes) -> dict[str, object]:
 
 def _from_json(fields: dict[str, object]) -> Attributes:
     return Attributes(
-        order=int(_number(fields, "order")),
-        created=_number(fields, "created"),
-        expires=_number(fields, "expires") if "expires" in fields else NEVER,
-        version=int(_number(fields, "version")),
-        length=int(_number(fields, "length")),
-        checksum=int(_number(fields, "checksum")),
+        order=_number(fields, "order", LIMIT),
+        created=_time(fields, "created"),
+        expires=_time(fields, "expires") if "expires" in fields else NEVER,
+        version=_number(fields, "version", LIMIT),
+        length=_number(fields, "length", LIMIT),
+        checksum=_number(fields, "checksum", 1 << 32),
         meta=_text(fields, "meta"),
         spelling=_text(fields, "spelling"),
     )
 
 
-def _number(fields: dict[str, object], name: str) -> float:
+def _number(fields: dict[str, object], name: str, limit: int) -> int:
     value = fields[name]
-    if isinstance(value, (int, float)):
+    if type(value) is int and 0 <= value < limit:
         return value
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is no such number")
+
+
+def _time(fields: dict[str, object], name: str) -> float:
+    value = fields[name]
+    if isinstance(value, (int, float)) and value == value:
+        return float(value)
+    raise ValueError(f"{name} is no time")
 
 
 def _text(fields: dict[str, object], name: str) -> str | None:

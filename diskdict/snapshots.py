@@ -1,19 +1,95 @@
-"""Building the index of a folder: from its snapshot where that is current, from the files where it is not."""
+"""The index kept on disk: its snapshot, and building the index from that where it is current, from files where not.
+
+A snapshot is a line with a checksum, a line of JSON, three columns of eight bytes a key, and the names of the keys.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Final
+import zlib
+from array import array
+from typing import Final, NamedTuple, TypeVar
+
+import ujson
 
 from diskdict.files import Folder
-from diskdict.index import Entry, Index, Snapshot, Stamp, decode_snapshot, encode_snapshot
-from diskdict.layout import INDEX, encode_name
+from diskdict.index import Entry, Index
+from diskdict.layout import INDEX, encode_name, escape, unescape
 from diskdict.records import RecordFiles
-from diskdict.scanning import scan, stamp
+from diskdict.scanning import Stamp, scan, stamp
 
 _TEMPORARY: Final = INDEX + ".new"
 # A folder that changes twice within one tick of the kernel's clock shows one time for both.
 _TICK_NS: Final = 10_000_000
+
+
+Number = TypeVar("Number", int, float)
+
+
+class Snapshot(NamedTuple):
+    """An index as it was kept on disk, with the ``stamps`` of the shards at the time ``taken`` (ns)."""
+
+    taken: int
+    stamps: dict[str, Stamp]
+    content: Index
+
+
+_MAGIC: Final = b"diskdict index 1 "
+_COLUMN: Final = 8
+
+
+def encode_snapshot(index: Index, stamps: dict[str, Stamp], taken: int) -> bytes:
+    """Return the content of STORE/index."""
+    document = {
+        "taken": taken,
+        "stamps": stamps,
+        "keys": len(index.rows),
+        "expires": {escape(key): when for key, when in index.expires.items()},
+        "spellings": {escape(key): escape(text) for key, text in index.spellings.items()},
+    }
+    orders, sizes, created = index.columns()
+    columns = _little_endian(orders).tobytes() + _little_endian(sizes).tobytes() + _little_endian(created).tobytes()
+    names = "\n".join(map(escape, index.rows))
+    body = b"%s\n%s%s" % (ujson.dumps(document).encode(), columns, names.encode())
+    return b"%s%08x\n%s" % (_MAGIC, zlib.crc32(body), body)
+
+
+def decode_snapshot(content: bytes) -> Snapshot | None:
+    """Return the snapshot, or None for anything damaged: it is only a cache."""
+    head, _, body = content.partition(b"\n")
+    if head != b"%s%08x" % (_MAGIC, zlib.crc32(body)):
+        return None
+    line, _, rest = body.partition(b"\n")
+    try:
+        document = ujson.loads(line)
+        index = _decode_columns(int(document["keys"]), rest)
+        for name, when in document["expires"].items():
+            index.set_expiry(unescape(name), float(when))
+        index.spellings = {unescape(name): unescape(text) for name, text in document["spellings"].items()}
+        stamps = {name: (int(inode), int(changed)) for name, (inode, changed) in document["stamps"].items()}
+        return Snapshot(int(document["taken"]), stamps, index)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _decode_columns(count: int, rest: bytes) -> Index:
+    width = count * _COLUMN
+    orders, sizes, created = array("q"), array("q"), array("d")
+    orders.frombytes(rest[:width])
+    sizes.frombytes(rest[width : 2 * width])
+    created.frombytes(rest[2 * width : 3 * width])
+    names = rest[3 * width :].decode("ascii")
+    keys = names.split("\n") if names else []
+    if "%" in names or "+" in names:
+        keys = [unescape(name) for name in keys]
+    return Index.of_columns(keys, _little_endian(orders), _little_endian(sizes), _little_endian(created))
+
+
+def _little_endian(column: array[Number]) -> array[Number]:
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column
 
 
 def load_index(folder: Folder, files: RecordFiles) -> Index:

@@ -163,6 +163,13 @@ class Store(abc.ABC):
         Raises RuntimeError at the next step after the number of keys was changed. The clock is read once.
         """
 
+    def scan_keys(self) -> Iterator[str] | None:
+        """Return what `scan` returns if all those texts are keys as they stand, or None where some may have to be read.
+
+        A text that begins with ``=`` is that of a key of another type, or of a str that begins so.
+        """
+        return None
+
     @abc.abstractmethod
     def contains(self, key: str) -> bool:
         """Return whether a live record is there."""

@@ -86,8 +86,10 @@ class Values(Generic[V]):
 
     def decoded(self, text: str, record: Record) -> V | Missing:
         """Return the value of a record, or NOT_SET where the store wants a damaged one to be missing."""
+        if self.held is None:
+            return self._decoded(text, record.payload)
         try:
-            return self.loads(record.payload) if self.held is None else self.held.give(text, record)
+            return self.held.give(text, record)
         except ValueError as error:
             self.reject(text, error)
             return NOT_SET
@@ -113,8 +115,21 @@ class Values(Generic[V]):
         value = held.find(text)
         if value is not NOT_SET:
             return value
+        if self.held is None:
+            payload = ask(self.store.read, text)
+            return NOT_SET if payload is None else self._decoded(text, payload)
+        value = self.held.find(text)
+        if value is not NOT_SET:
+            return value
         record = ask(self.store.get, text)
         return NOT_SET if record is None else self.decoded(text, record)
+
+    def _decoded(self, text: str, payload: bytes) -> V | Missing:
+        try:
+            return self.loads(payload)
+        except ValueError as error:
+            self.reject(text, error)
+            return NOT_SET
 
     def current(self, text: str) -> Current[V]:
         """Return the value of a key for an operation that may replace it."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from diskdict.attributes import supported
+
 pytest.register_assert_rewrite("store_contract", "mapping_contract")
 
 DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
@@ -42,6 +44,21 @@ def announce(pytestconfig: pytest.Config) -> Announce:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for sentence in dict.fromkeys(config.stash.get(_announced, [])):
         terminalreporter.write_line(f"NOT RUN HERE: {sentence}", yellow=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def _attributes_here(tmp_path_factory: pytest.TempPathFactory) -> bool:
+    probe = tmp_path_factory.mktemp("probe") / "file"
+    with probe.open("wb") as file:
+        return supported(file.fileno(), writable=True)
+
+
+@pytest.fixture
+def needs_attributes(_attributes_here: bool, announce: Announce, request: pytest.FixtureRequest) -> None:
+    """Leave out what looks at extended attributes where temporary files can have none."""
+    if not _attributes_here:
+        announce(f"{request.node.name}: temporary files have no extended attributes; --basetemp= names another place.")
+        pytest.skip("no extended attributes here")
 
 
 @pytest.fixture

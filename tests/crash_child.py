@@ -415,7 +415,7 @@ def _after_interruption(d: DiskDict[Any, Any], folder: Path, clock: At) -> tuple
         if len(d) != len(seen):
             astray.append(f"len is {len(d)}, {len(seen)} are there")
         d[AFTER] = b"afterwards"
-        d.close()
+    d.close()
     with opened(folder, clock) as other:
         reopened = seen_in(other)
         problems = other.verify().problems

@@ -12,7 +12,7 @@ import dis
 import sys
 from collections.abc import Iterator
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Interrupted:
@@ -23,8 +23,8 @@ class Interrupted:
         self.count = 0
         self.where = ""
         self._package = package
-        self._names: dict[CodeType, dict[int, str]] = {}
-        self._last: dict[FrameType, str] = {}
+        self._steps: dict[CodeType, dict[int, _Step]] = {}
+        self._last: dict[FrameType, _Step] = {}
 
     @contextlib.contextmanager
     def armed(self) -> Iterator[None]:
@@ -47,17 +47,14 @@ class Interrupted:
         if event == "return":
             self._last.pop(frame, None)
         elif event == "opcode":
-            name = self._name(frame)
-            before, self._last[frame] = self._last.get(frame, ""), name
-            if _looks_for_signals(before, name):
-                self._place(frame, before)
+            steps = self._steps.get(frame.f_code)
+            if steps is None:
+                steps = self._steps[frame.f_code] = _steps(frame.f_code)
+            now = steps[frame.f_lasti]
+            before, self._last[frame] = self._last.get(frame), now
+            if before is not None and _looks_for_signals(before, now):
+                self._place(frame, before.name)
         return self._stepped
-
-    def _name(self, frame: FrameType) -> str:
-        names = self._names.get(frame.f_code)
-        if names is None:
-            names = self._names[frame.f_code] = {step.offset: step.opname for step in dis.get_instructions(frame.f_code)}
-        return names.get(frame.f_lasti, "")
 
     def _place(self, frame: FrameType, before: str) -> None:
         self.count += 1
@@ -67,7 +64,27 @@ class Interrupted:
             raise KeyboardInterrupt(self.where)
 
 
-def _looks_for_signals(before: str, now: str) -> bool:
-    if before == "PRECALL":  # 3.11: some kinds of calls are done by it
-        return now != "CALL"
-    return before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) and not before.startswith("CALL_INTRINSIC")
+class _Step(NamedTuple):
+    """An instruction and where an exception in it is caught."""
+
+    name: str
+    handler: int | None
+
+
+def _steps(code: CodeType) -> dict[int, _Step]:
+    handlers = dis.Bytecode(code).exception_entries
+    return {
+        step.offset: _Step(
+            step.opname, next((each.target for each in handlers if each.start <= step.offset < each.end), None)
+        )
+        for step in dis.get_instructions(code)
+    }
+
+
+def _looks_for_signals(before: _Step, now: _Step) -> bool:
+    # The interpreter raises within the first of the two, a tracer within the second: both must be caught alike.
+    if before.handler != now.handler:
+        return False
+    if before.name == "PRECALL":  # 3.11: some kinds of calls are done by it
+        return now.name != "CALL"
+    return before.name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) and "INTRINSIC" not in before.name

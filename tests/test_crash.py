@@ -193,7 +193,7 @@ KINDS = {
 @pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
 def test_each_call_fails_once(crew: Crew, folder: Path, home: str, kind: str, loaded: bool) -> None:
     bad = []
-    for scene in SCENES:
+    for scene in (os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else SCENES):
         stage = Stage(crew, folder / scene, home, scene)
         fates = [KINDS[kind](number) for number in range(1, 200)]
         with crew.actor() as actor:
@@ -235,7 +235,7 @@ def plain() -> Iterator[Crew]:
 @pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
 def test_interrupted_everywhere(crew: Crew, plain: Crew, folder: Path, home: str, loaded: bool, lock: str) -> None:
     bad = []
-    for scene in SCENES:
+    for scene in (os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else SCENES):
         stage = Stage(crew, folder / scene, home, scene)
         with plain.actor() as actor:
             results = actor.ask(

@@ -54,6 +54,9 @@ HOMES = pytest.mark.parametrize(
 )
 
 
+THREADED = pytest.mark.parametrize("home", [kernel, use_sidecars, sometimes], ids=lambda home: home.__name__)
+
+
 @pytest.fixture
 def home() -> Home:
     """Where attributes live; tests that run everywhere are marked with HOMES."""
@@ -532,6 +535,36 @@ def test_expiry_given_during_a_scan_does_not_end_it(opened: Open, clock) -> None
     assert store.count() == 0
 
 
+@pytest.mark.parametrize("change", [lambda store: store.put("new", b"1"), lambda store: store.delete("c")])
+def test_key_that_comes_or_goes_ends_a_scan_also_after_expiry(
+    opened: Open, clock, change: Callable[[FolderStore], object]
+) -> None:
+    """That some keys have expired meanwhile does not hide that others were added or removed."""
+    store = opened()
+    for key in "abcdef":
+        store.put(key, b"1")
+    keys = store.scan()
+    next(keys)
+    store.put("a", b"2", expires=clock.now)
+    store.put("b", b"2")
+    change(store)
+
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(keys)
+
+
+@pytest.mark.parametrize("prefix", ["", "k"])
+def test_scan_with_expiries_begins_when_it_is_asked_for(opened: Open, clock, prefix: str) -> None:
+    """A change before the first step is a change."""
+    store = opened()
+    store.put("k1", b"1", expires=clock.now + 5)
+    keys = store.scan(prefix)
+    store.put("k2", b"1")
+
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(keys)
+
+
 # ---- order and numbers
 
 
@@ -828,7 +861,7 @@ def test_cache_spares_the_disk(opened: Open) -> None:
     assert len(others) == 2
 
 
-@HOMES
+@THREADED
 def test_cache_is_never_behind_a_writer(opened: Open, home: Home) -> None:
     """Once a put has returned no thread reads anything older, however threads and cache are interleaved."""
     store = opened(cache_bytes=500)
@@ -841,7 +874,7 @@ def test_cache_is_never_behind_a_writer(opened: Open, home: Home) -> None:
     def work(number: int) -> list[str]:
         late = []
         if number < len(keys):
-            for turn in range(1, 150):
+            for turn in range(1, 60):
                 store.put(keys[number], b"%d" % turn)
                 written[keys[number]] = turn
             if number == 0:
@@ -865,7 +898,7 @@ def payload_of(number: int) -> bytes:
     return b"%d:" % number + bytes([65 + number % 26]) * (number * 37 % 5000)
 
 
-@HOMES
+@THREADED
 @pytest.mark.parametrize("cache_bytes", [0, 20_000])
 def test_readers_see_whole_values_with_their_own_expiry(opened: Open, clock, home: Home, cache_bytes: int) -> None:
     """Beside a writer, readers without a lock meet no torn value and no value with the expiry of another."""
@@ -896,7 +929,7 @@ def test_readers_see_whole_values_with_their_own_expiry(opened: Open, clock, hom
     assert in_threads(work, 4) == [[]] * 4
 
 
-@HOMES
+@THREADED
 def test_readers_beside_deleting_and_amending(opened: Open, clock, home: Home) -> None:
     """A reader finds a record as it was at some moment, or none."""
     store = opened()

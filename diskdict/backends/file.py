@@ -122,7 +122,7 @@ class FolderStore(FolderReader):
             before_sidecar=self.ledger.expect_sidecars,
         )
         self._careful = opened.page.suspect or opened.page.expiring
-        self._closed = False
+        self._closed = self._released = False
         abandon_after_fork(self)
         if opened.page.suspect and not self.readonly:
             self._discard_temporaries()
@@ -168,23 +168,29 @@ class FolderStore(FolderReader):
             if index.has_dead(now):
                 self.sweep(_SWEPT_BY_A_WRITE)
             path = self.files.path(key)
-            old = None if index.loaded and key not in index.packed else self.files.find(path)
-            live = old if old is not None and old.expires > now else None
-            if only_if is not None and only_if != (ABSENT if live is None else live.version):
-                return None
+            old = place = None
+            if index.loaded and only_if is None and not self.files.sidecars:
+                place = index.place(key, now)
+            else:
+                old = self.files.find(path)
+                live = old if old is not None and old.expires > now else None
+                if only_if is not None and only_if != (ABSENT if live is None else live.version):
+                    return None
+                if live is not None:
+                    place = live.order, live.created, live.spelling
             if self.limits.total_bytes is not None:
                 self._make_room(key, len(payload))
             if expires != NEVER:
                 self._expect_expiry()
             order = version = self.ledger.next()
-            if created is None:
+            if place is not None and place[0] < STRIPPED:
+                order, created, spelling = place
+            elif created is None:
                 created = now
-            if live is not None and live.order < STRIPPED:
-                order, created, spelling = live.order, live.created, live.spelling
             new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
             self._mark(key)
             self.files.write(key, path, payload, new, old)
-            self._index.put(key, order, len(payload), expires, spelling)
+            self._index.put(key, order, len(payload), created, expires, spelling)
             self._unmark(key)
             return version
 
@@ -226,7 +232,7 @@ class FolderStore(FolderReader):
                 new = new._replace(meta=meta or None)
             self._mark(key)
             self.files.amend(path, old, new)
-            self._index.put(key, new.order, new.length, new.expires, new.spelling)
+            self._index.put(key, new.order, new.length, new.created, new.expires, new.spelling)
             self._unmark(key)
             return version
 
@@ -237,11 +243,13 @@ class FolderStore(FolderReader):
             index = self._index
             if index.has_dead(self.clock()):
                 self.sweep(_SWEPT_BY_A_WRITE)
-            if index.loaded and key not in index.packed:
+            if index.loaded and key not in index.rows:
                 return False
             path = self.files.path(key)
             live = True
-            if self._careful or only_if is not None:
+            if index.loaded and only_if is None:
+                live = index.expires.get(key, NEVER) > self.clock()
+            elif self._careful or only_if is not None:
                 old = self._live(path)
                 if only_if is not None and (old is None or old.version != only_if):
                     return False
@@ -279,7 +287,7 @@ class FolderStore(FolderReader):
             self._mark(target)
             self.files.move(path, target, to, old, new)
             self._index.remove(source)
-            self._index.put(target, version, new.length, new.expires, spelling)
+            self._index.put(target, version, new.length, new.created, new.expires, spelling)
             self._unmark(source)
             self._unmark(target)
             return True
@@ -330,23 +338,31 @@ class FolderStore(FolderReader):
         self._careful = self.ledger.page.expiring
 
     def close(self) -> None:
-        # The stack goes through with all of them whatever fails: a lock that is not released is held for good.
-        with self._lock, contextlib.ExitStack() as leaving:
-            if self._closed:
+        with self._lock:
+            if self._released:
                 return
-            leaving.callback(self.folder.close)
-            leaving.callback(self.ledger.release)
-            leaving.callback(self.files.data.close)
-            leaving.callback(self._forget)
-            if not self.readonly:
-                self._leave()
+            try:
+                if not self._closed and not self.readonly:
+                    self._leave()
+            finally:
+                self._closed = True
+                self._ready = False
+                self._index.rows.clear()
+                self._index = Index()
+                self._cache = None
+                self._release()
 
-    def _forget(self) -> None:
-        self._closed = True
-        self._ready = False
-        self._index.packed.clear()
-        self._index = Index()
-        self._cache = None
+    def _release(self) -> None:
+        # Each step whatever becomes of those before, and again at the next call if interrupted: a lock that is not given
+        # back is held for good.
+        try:
+            self.files.data.close()
+        finally:
+            try:
+                self.ledger.release()
+            finally:
+                self.folder.close()
+        self._released = True
 
     def _leave(self) -> None:
         """Have everything on disk before the page says so, and keep the index for the next opening."""
@@ -362,7 +378,7 @@ class FolderStore(FolderReader):
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
         if self._closed:
             return
-        self._closed = self._forked = True
+        self._closed = self._released = self._forked = True
         self._ready = False
         self._lock = mutation_lock(None)
         self._index = Index()
@@ -372,12 +388,12 @@ class FolderStore(FolderReader):
         self.folder.close()
 
     def __del__(self) -> None:
-        if not self._closed:
-            try:
-                self.close()
-            finally:
-                # Last: where warnings are errors it raises.
-                warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
+        forgotten = not self._closed
+        if not self._released:
+            self.close()
+        # Last: where warnings are errors it raises.
+        if forgotten:
+            warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
 
 
 def path_of_url(url: str) -> str:
