@@ -93,7 +93,7 @@ class StoreDict(Expiring[K, V]):
                 try:
                     return self._loads(payload)
                 except ValueError as error:
-                    self._values.reject(text, error)
+                    self._values.reject(text, payload, error)
         else:
             value = self._find(key)
             if value is not NOT_SET:
@@ -122,7 +122,7 @@ class StoreDict(Expiring[K, V]):
                 try:
                     return self._loads(payload)
                 except ValueError as error:
-                    self._values.reject(text, error)
+                    self._values.reject(text, payload, error)
             return default
         value = self._find(key)
         return default if value is NOT_SET else value

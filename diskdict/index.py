@@ -35,8 +35,8 @@ class Index:
 
     ``loaded`` says whether it holds them yet; until then it is empty and records nothing. ``rows`` are the keys in
     their order. ``uncertain`` are the keys of changes that have begun and not ended: what is known of them is to be
-    asked from the disk. ``changed`` says whether it is other than what was kept on disk, ``typed`` how many texts begin
-    with ``=``.
+    asked from the disk. ``torn`` is True while it is being changed: left so by an interruption, nothing in it counts.
+    ``changed`` says whether it is other than what was kept on disk, ``typed`` how many texts begin with ``=``.
 
     Notes
     -----
@@ -45,6 +45,7 @@ class Index:
 
     def __init__(self, *, loaded: bool = False) -> None:
         self.loaded = loaded
+        self.torn = False
         self.changed = False
         self.rows: dict[str, int] = {}
         self.expires: dict[str, float] = {}
@@ -93,7 +94,7 @@ class Index:
         """Record that the key is there, at the end unless it was there with this order."""
         if not self.loaded:
             return
-        self.changed = True
+        self.torn = self.changed = True
         row = self.rows.get(key)
         if row is None:
             self._resized()
@@ -109,6 +110,7 @@ class Index:
             self.spellings[key] = spelling
         elif self.spellings:
             self.spellings.pop(key, None)
+        self.torn = False
 
     def _add(self, key: str, order: int, size: int, created: float) -> None:
         self.payload_bytes += size
@@ -158,10 +160,10 @@ class Index:
 
     def remove(self, key: str, *, expired: bool = False) -> None:
         """Record that the key is not there. Removing what had expired changes no number that anybody saw."""
-        row = self.rows.pop(key, None)
-        if row is None:
+        if key not in self.rows:
             return
-        self.changed = True
+        self.torn = self.changed = True
+        row = self.rows.pop(key)
         self.payload_bytes -= self._sizes[row]
         self._free.append(row)
         self.typed -= key[:1] == "="
@@ -172,6 +174,7 @@ class Index:
             self._dead.pop(key, None)
         if self.spellings:
             self.spellings.pop(key, None)
+        self.torn = False
 
     def get(self, key: str) -> Entry | None:
         """Return what is known of a key, expired or not."""
@@ -223,9 +226,11 @@ class Index:
             self._dead.clear()
         self._now = now
         while self._due and self._due[0][0] <= now:
-            when, key = heapq.heappop(self._due)
+            when, key = self._due[0]
             if self.expires.get(key) == when:
                 self._dead[key] = None
+            # Last, so that an interruption loses nothing.
+            heapq.heappop(self._due)
         return self._dead
 
     def scan(self, now: float, prefix: str, *, reverse: bool) -> Iterator[str]:

@@ -80,7 +80,7 @@ class FolderReader(Store):
             self.check_open()
             raise
         if not payload:
-            self._damaged(key, "it is empty")
+            self._damaged(key, payload, "it is empty")
             return None
         return payload
 
@@ -113,10 +113,10 @@ class FolderReader(Store):
         elif attributes.expires <= self.clock():
             return None
         elif self.ledger.page.suspect and not attributes.fit(payload):
-            self._damaged(key, attributes.misfit(payload))
+            self._damaged(key, payload, attributes.misfit(payload))
             return None
         if not payload:
-            self._damaged(key, "it is empty")
+            self._damaged(key, payload, "it is empty")
             return None
         return payload, attributes
 
@@ -202,14 +202,18 @@ class FolderReader(Store):
     def index(self) -> Index:
         """Return the index, loaded and certain. The caller holds the mutation lock."""
         self.check_open()
+        if self._index.uncertain:
+            self.settle()
         if not self._index.loaded:
             self._index = load_index(self.folder, self.files)
-        elif self._index.uncertain:
-            self.settle()
         return self._index
 
     def settle(self) -> None:
         """Ask the disk about the keys of interrupted changes. The caller holds the mutation lock."""
+        if self._index.torn:
+            self._index = Index()
+            if self._cache is not None:
+                self._cache.end()
         for key in list(self._index.uncertain):
             found = self.files.find(self.files.path(key))
             if found is None:
@@ -223,19 +227,19 @@ class FolderReader(Store):
         if self._cache is not None:
             self._cache.end()
 
-    def reject(self, key: str, detail: str) -> None:
-        self._damaged(key, detail)
+    def reject(self, key: str, payload: bytes, detail: str) -> None:
+        self._damaged(key, payload, detail)
 
-    def _damaged(self, key: str, detail: str) -> None:
+    def _damaged(self, key: str, payload: bytes, detail: str) -> None:
         """Do about a damaged value what `on_corrupt` says; returning means that it counts as missing."""
         path = self.files.path(key)
         if self.on_corrupt == "raise" or (self.on_corrupt == "quarantine" and self.readonly):
             raise CorruptValueError(key, f"{self.files.data.path}/{path}", detail)
         if self.on_corrupt == "quarantine":
-            self.quarantine(key)
+            self.quarantine(key, payload)
 
-    def quarantine(self, key: str) -> None:
-        """Set a value aside."""
+    def quarantine(self, key: str, payload: bytes) -> None:
+        """Set a value aside, if it still is this payload."""
         raise NotImplementedError
 
     def set_aside(self, path: str) -> str:

@@ -199,9 +199,11 @@ class Store(abc.ABC):
         record = self.get(key)
         return None if record is None else record.payload
 
-    def reject(self, key: str, detail: str) -> None:
-        """Say that the payload of `key`, whole as it is, is no value. Raises CorruptValueError, or returns where the
-        store is to treat such a key as missing."""
+    def reject(self, key: str, payload: bytes, detail: str) -> None:
+        """Say that a payload that was read, whole as it is, is no value.
+
+        Raises CorruptValueError, or returns where the store is to treat such a key as missing.
+        """
         raise CorruptValueError(key, "", detail)
 
     def open(self, key: str) -> BinaryIO | None:

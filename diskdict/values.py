@@ -91,12 +91,12 @@ class Values(Generic[V]):
         try:
             return self.held.give(text, record)
         except ValueError as error:
-            self.reject(text, error)
+            self.reject(text, record.payload, error)
             return NOT_SET
 
-    def reject(self, text: str, error: ValueError) -> None:
+    def reject(self, text: str, payload: bytes, error: ValueError) -> None:
         """Tell the store that a payload cannot be decoded. Raises, or returns where that means missing."""
-        ask(self.store.reject, text, str(error))
+        ask(self.store.reject, text, payload, str(error))
 
     def find(self, text: str) -> V | Missing:
         """Return the value of a key."""
@@ -108,7 +108,7 @@ class Values(Generic[V]):
         try:
             return self.loads(payload)
         except ValueError as error:
-            self.reject(text, error)
+            self.reject(text, payload, error)
             return NOT_SET
 
     def _find_held(self, text: str, held: Writeback[V]) -> V | Missing:
@@ -128,7 +128,7 @@ class Values(Generic[V]):
         try:
             return self.loads(payload)
         except ValueError as error:
-            self.reject(text, error)
+            self.reject(text, payload, error)
             return NOT_SET
 
     def current(self, text: str) -> Current[V]:

@@ -647,7 +647,7 @@ class StoreContract:
         store.put("k", b"value")
 
         with pytest.raises(CorruptValueError, match="no JSON") as caught:
-            store.reject("k", "no JSON")
+            store.reject("k", b"value", "no JSON")
         assert (caught.value.key, caught.value.detail) == ("k", "no JSON")
 
     @pytest.mark.parametrize("as_factory", [False, True])

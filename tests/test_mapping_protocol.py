@@ -6,6 +6,7 @@ true. Some distributions ship an interpreter without `test.mapping_tests`; that 
 
 from __future__ import annotations
 
+import itertools
 import unittest
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from diskdict import DiskDict
 from diskdict.backends.memory import MemoryStore
 from diskdict.core import StoreDict
 from diskdict.errors import InvalidKeyError, InvalidValueError
@@ -90,7 +92,12 @@ def in_memory(folder: Path) -> Made:
     return Made(StoreDict, lambda: {"store": MemoryStore()})
 
 
-@pytest.fixture(params=[in_memory])
+def in_folders(folder: Path) -> Made:
+    numbers = itertools.count()
+    return Made(DiskDict, lambda: {"path": folder / f"store{next(numbers)}"})
+
+
+@pytest.fixture(params=[in_memory, in_folders])
 def mapping_type(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[type[StoreDict[Any, Any]]]:
     made = request.param(tmp_path)
     yield made.make()

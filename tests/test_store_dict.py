@@ -54,7 +54,7 @@ class Damaged(MemoryStore):
     def get(self, key: str) -> Any:
         record = super().get(key)
         if record is not None and record.payload[:1] == b"!":
-            self.reject(key, "the checksum does not fit")
+            self.reject(key, record.payload, "the checksum does not fit")
             return None
         return record
 
@@ -71,7 +71,7 @@ class Damaged(MemoryStore):
     def delete(self, key: str, **options: Any) -> bool:
         return MemoryStore.delete(_Healthy(self), key, **options)
 
-    def reject(self, key: str, detail: str) -> None:
+    def reject(self, key: str, payload: bytes, detail: str) -> None:
         if self.on_corrupt == "raise":
             raise CorruptValueError(key, "the/file", detail)
         if self.on_corrupt == "quarantine":

@@ -227,7 +227,8 @@ class FolderStore(FolderReader):
                 new = describe(self.files.data.read(path), version, old.created)
             if expires is not None:
                 new = new._replace(expires=expires)
-                self._expect_expiry()
+                if expires != NEVER:
+                    self._expect_expiry()
             if meta is not None:
                 new = new._replace(meta=meta or None)
             self._mark(key)
@@ -300,11 +301,18 @@ class FolderStore(FolderReader):
                 self._remove(key, self.files.path(key), expired=True)
             return len(dead)
 
-    def quarantine(self, key: str) -> None:
+    def quarantine(self, key: str, payload: bytes) -> None:
         with self._lock:
             self._prepare()
+            path = self.files.path(key)
+            try:
+                # The reader held no lock: a healthy value may have come in between.
+                if self.files.data.read(path) != payload:
+                    return
+            except FileNotFoundError:
+                return
             self._mark(key)
-            self.set_aside(f"{DATA}/{self.files.path(key)}")
+            self.set_aside(f"{DATA}/{path}")
             self._unmark(key)
             # A scan that met the damage goes on over the index it has.
             self.reload()
