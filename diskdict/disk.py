@@ -176,10 +176,10 @@ class DiskDict(StoreDict[K, V]):
                 writeback=writeback,
                 cleanup_interval=every,
             )
+            _live[_identity(self._path)] = cast(DiskDict[object, object], self)
         except BaseException:
             self._folder.close()
             raise
-        _live[_identity(self._path)] = cast(DiskDict[object, object], self)
 
     def _open_folder(self, codec: str) -> FolderStore:
         given = self._options

@@ -69,6 +69,11 @@ _MARKS = {b"%%%02x" % byte: bytes([byte]) for byte in range(256)}
 _MARKS.update({b"+" + char.lower().encode(): char.encode() for char in map(chr, range(65, 91))})
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a text is its own file name."""
+    return _PLAIN(text) is not None
+
+
 def escape(text: str) -> str:
     """Return `text` as a file name of any length."""
     if _PLAIN(text):

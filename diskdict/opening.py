@@ -24,6 +24,13 @@ class Opened(NamedTuple):
     page: Page
     fresh: bool
 
+    def release(self) -> None:
+        """Unlock and close it."""
+        self.data.close()
+        if self.lockfile is not None:
+            self.lockfile.release()
+        self.folder.close()
+
 
 class Way(NamedTuple):
     """How to open: to read only, making what is not there, waiting `timeout` seconds for the lock."""

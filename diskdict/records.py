@@ -271,10 +271,11 @@ class RecordFiles:
             self._sync_shard(path[: self._shard_length])
 
     def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
-        """Rename a record to the path of `key`, where none is, its new attributes set first.
+        """Rename a record to the path of `key`, where none is.
 
-        Killed between the two it is still at `source`, but last in order. A spelling belongs to one key only, so that it
-        is left out until the record is there.
+        A sidecar goes by the name of its value, so that the old one and the new one can lie there together. Attributes
+        go with the value: killed after setting them, it is still at `source`, but last in order. A spelling belongs to one
+        key only, so that it is left out until the record is there.
         """
         shard = target[: self._shard_length]
         self._make(shard)
@@ -282,7 +283,7 @@ class RecordFiles:
             if DIGEST in target:
                 self._write_long_key(key, target)
             unspelled = new._replace(spelling=None)
-            beside = self.amend(source, old, unspelled)
+            beside = self._by_sidecar(source) or self.amend(source, old, unspelled)
             if beside:
                 self._write_sidecar(target, new)
             self.data.replace(source, target)
@@ -300,6 +301,13 @@ class RecordFiles:
         if self.durable:
             self._sync_shard(shard)
             self._sync_shard(source[: self._shard_length])
+
+    def _by_sidecar(self, path: str) -> bool:
+        fd = self.data.open(path)
+        try:
+            return xattrs.fetch(fd) is None and (not self.in_attributes or bool(self._entries(path)))
+        finally:
+            os.close(fd)
 
     def _sync(self, fd: int) -> None:
         with self._refusal():

@@ -8,7 +8,7 @@ from typing import Final
 
 from diskdict.index import Entry
 from diskdict.keys import decode, encode
-from diskdict.layout import encode_name, is_digest, long_key, unescape
+from diskdict.layout import encode_name, is_digest, is_plain, long_key, unescape
 from diskdict.records import STRIPPED, RecordFiles, companion
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
@@ -38,21 +38,27 @@ def scan(files: RecordFiles, shard: str) -> Iterator[Entry]:
 def key_of(files: RecordFiles, shard: str, name: str) -> str | None:
     """Return the key whose value has this name in this shard, or None if no key has."""
     try:
-        if is_digest(name):
-            key = files.data.read(companion(f"{shard}/{name}", long_key)).decode("utf-8", "surrogatepass")
-        elif name.startswith("."):
-            return None
-        else:
-            key = unescape(name)
-        if key[:1] == "=" and encode(decode(key)) != key:
-            return None
+        key = name if is_plain(name) else _unusual(files, shard, name)
+        genuine = key[:1] != "=" or encode(decode(key)) == key
     except ValueError:
         return None
+    return key if genuine and files.shards.path(name) == f"{shard}/{name}" else None
+
+
+def _unusual(files: RecordFiles, shard: str, name: str) -> str:
+    key = _long_key(files, shard, name) if is_digest(name) else unescape(name)
+    if encode_name(key) != name:
+        raise ValueError(f"not the name of a key: {name!r}")
+    return key
+
+
+def _long_key(files: RecordFiles, shard: str, name: str) -> str:
+    try:
+        return files.data.read(companion(f"{shard}/{name}", long_key)).decode("utf-8", "surrogatepass")
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
-        return None
-    return key if files.shards.path(encode_name(key)) == f"{shard}/{name}" else None
+        raise ValueError("the text of a long key is lost") from error
 
 
 def highest(files: RecordFiles) -> int:

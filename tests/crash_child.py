@@ -1,174 +1,34 @@
-"""What the processes of `test_crash` do, and the plain model of what must be found after them.
+"""What the processes of `test_crash` do: write until they are killed, and go on after what befell a change.
 
-A `Deed` is one change of a dict. `plan` draws an endless row of them from a seed, in the child that is to be killed and
-in the parent that foresees what must be there: `foreseen` does to a plain dict of `Seen` what `perform` does to a
-DiskDict.
+All of this runs in processes of its own, started by a `crew.Crew`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dis
 import itertools
 import os
 import random
 import shutil
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import faults
+from deeds import HOMES, SCENES, At, Records, alive, allowed, exactly, foreseen, opened, perform, plan, seen_in, use
 from interrupts import Interrupted
 
-from diskdict import DiskDict, attributes
-from diskdict.attributes import Calls
+from diskdict import DiskDict
 
-START = 1_700_000_000.0
-SAME = b"always the same"
-
-LONG = "long " * 60
-KEYS: list[Any] = ["a", "b", "KEY", "naïve/..", "new", LONG + "1", LONG + "2", 1, True, (1, "x"), -2.5, "c", "d", "e"]
-SIZES = [1, 1, 10, 100, 100, 100, 4_000, 70_000, 200_000]
-
-Homes = dict[str, list[int]]
-HOMES: Homes = {"attributes": [0, 100, 1_500], "sidecars": [0, 100], "some sidecars": [0, 2_500, 66_000]}
-"""Where attributes are kept, and characters of metadata. No filesystem has room for the longest in an attribute."""
-
-
-class Seen(NamedTuple):
-    """All that a dict tells of a key."""
-
-    value: bytes
-    expires: float | None
-    metadata: dict[str, Any]
-    created: float
-
-
-Records = dict[Any, Seen]
-
-
-class Deed(NamedTuple):
-    """A change: what is done to which key at what time, and with what."""
-
-    kind: str
-    now: float
-    key: Any
-    value: bytes = b""
-    ttl: float | None = None
-    metadata: dict[str, Any] | None = None
-    target: Any = None
-
-
-class At:
-    """A clock that stands."""
-
-    def __init__(self, now: float = START) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def use(home: str) -> None:
-    """Have this process find a filesystem without attributes if `home` is sidecars."""
-    if home == "sidecars":
-        refused = Calls(faults.without_attributes, faults.without_attributes, faults.without_attributes)  # type: ignore[arg-type]
-        attributes.calls = attributes.PACKAGE = refused  # type: ignore[misc]
-
-
-def plan(seed: int, first: int, lengths: list[int]) -> Iterator[Deed]:
-    """Yield deeds without end, numbered and timed from `first`."""
-    chance = random.Random(seed)
-    for number in itertools.count(first):
-        kind = chance.choices(
-            ["put", "delete", "expire", "persist", "describe", "rename", "popitem"], [9, 3, 1, 1, 2, 3, 1]
-        )[0]
-        size = chance.choice(SIZES)
-        value = SAME if not chance.randrange(4) else (b"%d|" % number * (size // 2 + 1))[:size]
-        ttl = chance.choice([None, None, 3.0, 1e6 + number])
-        metadata = {"number": number, "pad": "m" * chance.choice(lengths)} if chance.randrange(3) else None
-        yield Deed(kind, START + number, chance.choice(KEYS), value, ttl, metadata, chance.choice(KEYS))
-
-
-def perform(d: DiskDict[Any, Any], deed: Deed) -> None:
-    """Do it."""
-    kind, _, key, value, ttl, metadata, target = deed
-    try:
-        if kind == "put":
-            d.set(key, value, ttl=ttl, metadata=metadata)
-        elif kind == "delete":
-            d.delete(key)
-        elif kind == "expire":
-            d.expire(key, ttl)
-        elif kind == "persist":
-            d.persist(key)
-        elif kind == "describe":
-            d.set_metadata(key, metadata or {}, replace=True)
-        elif kind == "rename":
-            d.rename(key, target)
-        elif kind == "popitem":
-            d.popitem()
-    except KeyError:
-        pass  # the key is not there, or the target is
-
-
-def foreseen(records: Records, deed: Deed) -> Records:
-    """Return what is there after a deed."""
-    kind, now, key, value, ttl, metadata, target = deed
-    there = alive(records, now)
-    old = there.get(key)
-    expires = None if ttl is None else now + ttl
-    if kind == "put":
-        there[key] = Seen(value, expires, metadata or {}, now if old is None else old.created)
-    elif old is None and kind != "popitem":
-        pass
-    elif kind == "delete":
-        del there[key]
-    elif kind == "expire":
-        there[key] = old._replace(expires=expires)
-    elif kind == "persist":
-        there[key] = old._replace(expires=None)
-    elif kind == "describe":
-        there[key] = old._replace(metadata=metadata or {})
-    elif kind == "rename" and target not in there:
-        there[target] = there.pop(key)
-    elif kind == "popitem" and there:
-        there.popitem()
-    return there
-
-
-def alive(records: Records, now: float) -> Records:
-    """Return the records that have not expired."""
-    return {key: seen for key, seen in records.items() if seen.expires is None or seen.expires > now}
-
-
-def exactly(records: Records) -> list[tuple[str, Any, Seen]]:
-    """Return what two dicts must agree in: order, keys of the same types, and all else."""
-    return [(type(key).__name__, key, seen) for key, seen in records.items()]
-
-
-def seen_in(d: DiskDict[Any, Any]) -> Records:
-    """Return all that `d` tells."""
-    found = {}
-    for key, value in d.items():
-        info = d.info(key)
-        found[key] = Seen(value, info.expires_at, dict(info.metadata), info.created_at)
-    return found
-
-
-def opened(folder: Path, clock: Callable[[], float], **options: Any) -> DiskDict[Any, Any]:
-    """Return the dict of these tests."""
-    return DiskDict(folder, codec="raw", clock=clock, shards=16, **options)
+AFTER = "put afterwards"
 
 
 def write_until_killed(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
     """Do deed after deed, and say the number of each when it is done."""
     use(home)
-    clock = At(START + first)
+    clock = At()
     d = opened(folder, clock)
     if seed % 2:
         len(d)
@@ -178,272 +38,220 @@ def write_until_killed(say: Callable[[object], None], folder: Path, home: str, s
         say(number)
 
 
-# ---- one change, stopped at each of its calls
-
-
-class Scene(NamedTuple):
-    """What is there, and the change that is made to it.
-
-    ``commit`` is the call that makes a change count, if just one does: before it everything is old, after it everything
-    new. ``moves`` is the key that is renamed.
-    """
-
-    setting: Callable[[DiskDict[Any, Any], At], object]
-    act: Callable[[DiskDict[Any, Any]], object]
-    commit: str | None = None
-    moves: Any = None
-
-    def committed(self, fate: faults.Plan) -> bool:
-        """Whether the call was made that makes the change count."""
-        made = (call.arguments[-1] for call in fate.done if call.name == self.commit)
-        return any(not os.path.basename(path).startswith(".") for path in made)
-
-
-def _pair(d: DiskDict[Any, Any], clock: At) -> None:
-    d.set("a", b"first", ttl=1_000, metadata={"of": "first"})
-    d.set("b", b"second")
-    d.set(LONG, b"long", ttl=2_000)
-
-
-def _heavy(d: DiskDict[Any, Any], clock: At) -> None:
-    """`a` needs a sidecar everywhere."""
-    d.set("a", b"first", ttl=1_000, metadata={"pad": "m" * 66_000})
-    d.set("b", b"second")
-
-
-def _with_expired(d: DiskDict[Any, Any], clock: At) -> None:
-    _pair(d, clock)
-    d.set("c", b"expired!", ttl=1, metadata={"of": "expired"})
-    d.set(LONG + "x", b"expired", ttl=1)
-    clock.now += 5
-
-
-def _spelled(d: DiskDict[Any, Any], clock: At) -> None:
-    d.set(True, b"yes", ttl=1_000)
-    d.set("b", b"second")
-
-
-HEAVY = {"pad": "n" * 66_000}
-
-SCENES = {
-    "first put": Scene(lambda d, clock: None, lambda d: d.set("c", b"third", ttl=5), "replace"),
-    "put": Scene(_pair, lambda d: d.set("c", b"third", ttl=5, metadata={"of": "third"}), "replace"),
-    "put long key": Scene(_pair, lambda d: d.set(LONG + "2", b"third", ttl=5), "replace"),
-    "put heavy": Scene(_pair, lambda d: d.set("c", b"third", metadata=HEAVY), "replace"),
-    "overwrite": Scene(_pair, lambda d: d.set("a", b"newer", ttl=5, metadata={"of": "newer"}), "replace"),
-    "overwrite by the same": Scene(_pair, lambda d: d.set("a", b"first", ttl=5)),
-    "overwrite long key": Scene(_pair, lambda d: d.set(LONG, b"newer", ttl=5), "replace"),
-    "overwrite to heavy": Scene(_pair, lambda d: d.set("a", b"newer", ttl=5, metadata=HEAVY), "replace"),
-    "overwrite heavy": Scene(_heavy, lambda d: d.set("a", b"newer", ttl=5), "replace"),
-    "overwrite heavy by heavy": Scene(_heavy, lambda d: d.set("a", b"newer", ttl=5, metadata=HEAVY), "replace"),
-    "overwrite expired": Scene(_with_expired, lambda d: d.set("c", b"new life"), "replace"),
-    "overwrite spelled": Scene(_spelled, lambda d: d.set(1, b"no", ttl=5), "replace"),
-    "delete": Scene(_pair, lambda d: d.delete("a"), "unlink"),
-    "delete long key": Scene(_pair, lambda d: d.delete(LONG), "unlink"),
-    "delete heavy": Scene(_heavy, lambda d: d.delete("a"), "unlink"),
-    "popitem": Scene(_pair, lambda d: d.popitem(), "unlink"),
-    "expire": Scene(_pair, lambda d: d.expire("a", 7)),
-    "persist": Scene(_pair, lambda d: d.persist("a")),
-    "expire heavy": Scene(_heavy, lambda d: d.expire("a", 7)),
-    "describe": Scene(_pair, lambda d: d.set_metadata("a", {"of": "newer"})),
-    "describe for the first time": Scene(_pair, lambda d: d.set_metadata("b", {"of": "newer"})),
-    "describe no more": Scene(_pair, lambda d: d.set_metadata("a", {}, replace=True)),
-    "describe to heavy": Scene(_pair, lambda d: d.set_metadata("a", HEAVY)),
-    "describe heavy": Scene(_heavy, lambda d: d.set_metadata("a", {"of": "newer"}, replace=True)),
-    "rename": Scene(_pair, lambda d: d.rename("a", "c"), moves="a"),
-    "rename long key": Scene(_pair, lambda d: d.rename(LONG, LONG + "2"), moves=LONG),
-    "rename to long key": Scene(_pair, lambda d: d.rename("a", LONG + "2"), moves="a"),
-    "rename heavy": Scene(_heavy, lambda d: d.rename("a", "c"), moves="a"),
-    "rename over expired": Scene(_with_expired, lambda d: d.rename("a", "c"), moves="a"),
-    "rename over expired long key": Scene(_with_expired, lambda d: d.rename("a", LONG + "x"), moves="a"),
-    "rename to spelled": Scene(_pair, lambda d: d.rename("a", True), moves="a"),
-    "rename spelled": Scene(_spelled, lambda d: d.rename(True, "c"), moves=True),
-    "clean up": Scene(_with_expired, lambda d: d.cleanup_expired()),
-    "close": Scene(_pair, lambda d: (len(d), d.close())),
-    "verify": Scene(_pair, lambda d: d.verify()),
-    "repair": Scene(_pair, lambda d: d.repair()),
-}
-
-
-def prepare(folder: Path, home: str, scene: str) -> float:
-    """Set the scene; return the time that it is then."""
-    use(home)
-    clock = At()
-    with opened(folder, clock) as d:
-        SCENES[scene].setting(d, clock)
-    return clock.now
-
-
-def play(folder: Path, home: str, scene: str, now: float, fate: faults.Plan) -> faults.Plan:
-    """Make the change of a scene while `fate` sees the calls; return what came of it."""
-    use(home)
-    with opened(folder, At(now)) as d, faults.armed(fate):
-        SCENES[scene].act(d)
-    return fate
-
-
-# ---- one change, one of whose calls fails
-
-
 class Trial(NamedTuple):
     """What came of a change that something happened to.
 
-    ``seen`` is what the same handle tells afterwards, ``reopened`` what another one tells when one more key was put and
-    the first was closed; ``astray`` says what else is wrong.
+    ``where`` is the call or the place that it happened at, ``error`` what came of it. ``committed`` says whether the call
+    was made that makes the change count. ``seen`` is what the same handle tells afterwards, ``reopened`` what another one
+    tells when one more key was put and the first was closed, ``problems`` what it finds wrong with files; ``astray`` says
+    what else is wrong.
     """
 
-    fired: str
+    where: str
     error: str | None
     committed: bool
     seen: Records
     reopened: Records
+    problems: set[str]
     astray: list[str]
 
 
-AFTER = "put afterwards"
+class Place(NamedTuple):
+    """A scene in a folder, of which each trial takes a copy."""
 
+    folder: Path
+    home: str
+    scene: str
 
-def endure(folder: Path, home: str, scene: str, now: float, fate: faults.Plan, *, loaded: bool) -> Trial:
-    """Make the change of a scene while `fate` has one of the calls fail."""
-    use(home)
-    clock = At(now)
-    with opened(folder, clock) as d:
-        if loaded:
-            len(d)
-        return _aftermath(d, folder, clock, fate, _failing(d, scene, fate), scene)
+    def prepare(self) -> None:
+        """Set the scene."""
+        use(self.home)
+        with opened(self.folder, At()) as d:
+            SCENES[self.scene].setting(d)
 
+    def play(self, fate: faults.Plan) -> int:
+        """Make the change in the folder itself, while `fate` sees the calls; return how many it counted."""
+        use(self.home)
+        with opened(self.folder, At(self.now)) as d, faults.armed(fate):
+            SCENES[self.scene].act(d)
+        return fate.count
 
-def _failing(d: DiskDict[Any, Any], scene: str, fate: faults.Plan) -> str | None:
-    try:
-        with faults.armed(fate):
-            SCENES[scene].act(d)
-    except OSError as error:
-        return repr(error)
-    return None
+    @property
+    def now(self) -> float:
+        """The time of the change."""
+        return SCENES[self.scene].now
 
+    def fail(self, fates: Iterable[faults.Plan], *, loaded: bool = True, durability: Any = "process") -> list[Trial]:
+        """Make the change with one call after the other failing, until there is no other."""
+        use(self.home)
+        return list(itertools.takewhile(_happened, (self._failed(fate, loaded, durability) for fate in fates)))
 
-def _aftermath(
-    d: DiskDict[Any, Any], folder: Path, clock: At, fate: faults.Plan, error: str | None, scene: str
-) -> Trial:
-    astray = []
-    if fate.fired != "unlink":
-        astray += [f"left {name}" for name in temporaries(folder)]
-    seen = {}
-    if d._folder.is_open:
-        seen = seen_in(d)
-        if d.stats().payload_bytes != sum(size for size in _sizes(folder)):
-            astray.append(f"{d.stats().payload_bytes} bytes are counted, {sum(_sizes(folder))} are there")
-        if len(d) != len(seen):
-            astray.append(f"len is {len(d)}, {len(seen)} are there")
-        d[AFTER] = b"afterwards"
-        d.close()
-    with opened(folder, clock) as other:
-        reopened = seen_in(other)
-        problems = other.verify().problems
-    reopened.pop(AFTER, None)
-    astray += [str(problem) for problem in problems if fate.fired != "unlink" or problem.problem != "orphaned"]
-    return Trial(fate.fired, error, SCENES[scene].committed(fate), seen, reopened, astray)
-
-
-def temporaries(folder: Path) -> list[str]:
-    """Return the files that only a change on its way may have."""
-    return [path.name for path in (folder / "data").glob("*/.new*") if path.name in (".new", ".new-attr")]
-
-
-def _sizes(folder: Path) -> Iterator[int]:
-    return (path.stat().st_size for path in (folder / "data").glob("*/*") if not path.name.startswith("."))
-
-
-def endure_all(
-    folder: Path, home: str, scene: str, now: float, fates: list[faults.Plan], *, loaded: bool
-) -> Iterator[Trial]:
-    """Try each fate in a copy of the folder, until one has nothing left to strike."""
-    for fate in fates:
-        place = folder.with_name(f"{folder.name}-try-{fate.at}")
-        shutil.copytree(folder, place)
+    def _failed(self, fate: faults.Plan, loaded: bool, durability: Any) -> Trial:
         before = descriptors()
-        trial = endure(place, home, scene, now, fate, loaded=loaded)
-        shutil.rmtree(place)
-        if not trial.fired:
-            return
-        if descriptors() != before:
-            trial.astray.append(f"{descriptors() - before} descriptors are open")
-        yield trial
+        error = None
+        with self._copy() as folder, opened(folder, At(self.now), durability=durability) as d:
+            if loaded:
+                len(d)
+            try:
+                with faults.armed(fate):
+                    SCENES[self.scene].act(d)
+            except OSError as failure:
+                error = repr(failure)
+            trial = self._aftermath(d, folder, fate.fired, error)
+        return trial._replace(committed=self._committed(fate), astray=trial.astray + left_open(before))
+
+    def _committed(self, fate: faults.Plan) -> bool:
+        made = (str(call.arguments[-1]) for call in fate.done if call.name == SCENES[self.scene].commit)
+        return any(not os.path.basename(path).startswith(".") for path in made)
+
+    def interrupt(self, places: Iterable[int], *, loaded: bool = True) -> list[Trial]:
+        """Make the change with an interruption at one place after the other, until there is no other."""
+        use(self.home)
+        return list(itertools.takewhile(_happened, (self._interrupted(Interrupted(at), loaded) for at in places)))
+
+    def _interrupted(self, interrupted: Interrupted, loaded: bool) -> Trial:
+        with self._copy() as folder, opened(folder, At(self.now)) as d:
+            if loaded:
+                len(d)
+            with contextlib.suppress(KeyboardInterrupt), interrupted.armed():
+                SCENES[self.scene].act(d)
+            return self._aftermath(d, folder, interrupted.where, "KeyboardInterrupt")
+
+    def _aftermath(self, d: DiskDict[Any, Any], folder: Path, where: str, error: str | None) -> Trial:
+        astray = []
+        seen = {}
+        if d._folder.is_open:
+            if not is_free(d._folder.exclusive()):
+                os._exit(3)  # whatever follows would wait for ever
+            seen = seen_in(d)
+            astray += miscounted(d, folder)
+            with contextlib.suppress(OSError):
+                d[AFTER] = b"afterwards"
+        d.close()
+        with opened(folder, At(self.now)) as other:
+            reopened = seen_in(other)
+            problems = {each.problem for each in other.verify().problems}
+        reopened.pop(AFTER, None)
+        return Trial(where, error, False, seen, reopened, set(problems), astray)
+
+    def open(self, fates: Iterable[faults.Plan]) -> list[Trial]:
+        """Open the folder with one call after the other failing, and then at once again."""
+        use(self.home)
+        return list(itertools.takewhile(_happened, (self._opened(fate) for fate in fates)))
+
+    def _opened(self, fate: faults.Plan) -> Trial:
+        before = descriptors()
+        error = None
+        with self._copy() as folder:
+            try:
+                with faults.armed(fate):
+                    d = opened(folder, At(self.now))
+            except OSError as failure:
+                error = repr(failure)
+                d = opened(folder, At(self.now))
+            with d:
+                seen = seen_in(d)
+                problems = {each.problem for each in d.verify().problems}
+        return Trial(fate.fired, error, False, seen, seen, set(problems), left_open(before))
+
+    @contextlib.contextmanager
+    def _copy(self) -> Iterator[Path]:
+        """Give a folder as the scene begins; where nothing is, a path where nothing is."""
+        place = self.folder.with_name(f"{self.folder.name}-trial")
+        if self.folder.exists():
+            shutil.copytree(self.folder, place)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place)
 
 
-def descriptors() -> int:
-    """Return how many descriptors this process has open."""
-    return len(os.listdir("/dev/fd"))
+def _happened(trial: Trial) -> bool:
+    return bool(trial.where)
 
 
-# ---- one change, interrupted
-
-
-class Stopped(NamedTuple):
-    """What came of a change that was interrupted at a place, or where the change came to its end."""
-
-    where: str
-    seen: Records
-    reopened: Records
-    astray: list[str]
-
-
-def stopped(
-    folder: Path, home: str, scene: str, now: float, at: int, *, loaded: bool, lock: Any = None
-) -> Stopped:
-    """Interrupt the change of a scene at a place, and go on with the handle."""
+def interrupted_by_timer(folder: Path, home: str, seed: int, rounds: int) -> tuple[int, list[str]]:
+    """Do deeds while a timer interrupts them; return how many it met, and what went wrong."""
     use(home)
-    clock = At(now)
-    interrupted = Interrupted(at)
-    with opened(folder, clock, lock=lock) as d:
-        if loaded:
-            len(d)
-        with contextlib.suppress(KeyboardInterrupt), interrupted.armed():
-            SCENES[scene].act(d)
-        return Stopped(interrupted.where, *_after_interruption(d, folder, clock))
-
-
-def _after_interruption(d: DiskDict[Any, Any], folder: Path, clock: At) -> tuple[Records, Records, list[str]]:
-    astray = []
-    seen = {}
-    if d._folder.is_open:
-        if not _free(d._folder.exclusive()):
-            astray.append("the lock is held")
-        seen = seen_in(d)
-        if d.stats().payload_bytes != sum(_sizes(folder)):
-            astray.append(f"{d.stats().payload_bytes} bytes are counted, {sum(_sizes(folder))} are there")
-        if len(d) != len(seen):
-            astray.append(f"len is {len(d)}, {len(seen)} are there")
-        d[AFTER] = b"afterwards"
+    chance = random.Random(seed)
+    clock = At()
+    met, wrong = 0, []
+    records: Records = {}
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    d = opened(folder, clock)
+    for number, deed in enumerate(itertools.islice(plan(seed, 0, HOMES[home]), rounds)):
+        clock.now = deed.now
+        try:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-6, 2e-4))
+            perform(d, deed)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            met += 1
+        found = seen_in(d)
+        if not allowed(found, alive(records, deed.now), foreseen(records, deed), deed.moves):
+            wrong.append(f"{number}: {deed} gave {found}")
+        wrong += [f"{number}: after {deed} {what}" for what in miscounted(d, folder)]
+        if number % 20 == 19:
+            d.close()
+            d = opened(folder, clock)
+            if exactly(seen_in(d)) != exactly(found):
+                wrong.append(f"{number}: after {deed} {found} was seen, on disk is {seen_in(d)}")
+        records = found
+    wrong += [str(each) for each in d.verify().problems if each.problem not in ("orphaned", "unfinished")]
     d.close()
-    with opened(folder, clock) as other:
-        reopened = seen_in(other)
-        problems = other.verify().problems
-    reopened.pop(AFTER, None)
-    astray += [str(problem) for problem in problems if problem.problem not in ("orphaned", "unfinished")]
-    return seen, reopened, astray
+    return met, wrong
 
 
-def _free(lock: Any) -> bool:
+def miscounted(d: DiskDict[Any, Any], folder: Path) -> list[str]:
+    """Return what `d` counts otherwise than the files in its folder are."""
+    values = [path for path in (folder / "data").glob("*/*") if not path.name.startswith(".")]
+    there = len(values), sum(path.stat().st_size for path in values)
+    stats = d.stats()
+    counted = stats.keys + stats.expired, stats.payload_bytes
+    return [f"{counted} values and bytes are counted, {there} are there"] if counted != there else []
+
+
+def is_free(lock: Any) -> bool:
+    """Return whether another thread could take the lock."""
+    taken = []
+
     def take() -> None:
-        taken.append(lock._lock.acquire(False) if hasattr(lock, "_lock") else lock.acquire(False))
+        taken.append(lock.acquire(False))
         if taken[0]:
-            (lock._lock if hasattr(lock, "_lock") else lock).release()
+            lock.release()
 
-    taken: list[bool] = []
     thread = threading.Thread(target=take)
     thread.start()
     thread.join()
-    return taken[0]
+    return bool(taken[0])
 
 
-def stopped_everywhere(folder: Path, home: str, scene: str, now: float, **options: Any) -> Iterator[Stopped]:
-    """Interrupt the change of a scene at each place, each time in a copy of the folder."""
-    for at in itertools.count(1):
-        place = folder.with_name(f"{folder.name}-stop-{at}")
-        shutil.copytree(folder, place)
-        result = stopped(place, home, scene, now, at, **options)
-        shutil.rmtree(place)
-        if not result.where:
-            return
-        yield result
+def descriptors() -> set[str]:
+    """Return the descriptors that this process has open."""
+    return set(os.listdir("/dev/fd"))
+
+
+def left_open(before: set[str]) -> list[str]:
+    """Say which descriptors are open that were not."""
+    return [f"descriptor {fd} is left open" for fd in descriptors() - before]
+
+
+def fill(folder: Path, limit: int) -> list[str]:
+    """Put what is larger than any file of this process may be; return what is wrong then."""
+    import resource
+
+    with opened(folder, At()) as d:
+        d["a"] = b"first"
+        before = descriptors()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        wrong = []
+        for key in ("a", "b", "long " * 60):
+            try:
+                d[key] = b"x" * (limit + 1)
+                wrong.append(f"{key} was put")
+            except OSError:
+                pass
+        d["c"] = b"x" * limit
+        if dict(d) != {"a": b"first", "c": b"x" * limit}:
+            wrong.append(f"there is {list(d)}")
+        return wrong + [str(each) for each in d.verify().problems] + left_open(before)

@@ -14,16 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-CALLS = (
-    "open read write close replace unlink mkdir utime stat fstat lseek fsync scandir chmod fchmod "
-    "setxattr getxattr removexattr"
-).split()
+READING = frozenset("read stat fstat lseek scandir getxattr".split())
+CHANGING = frozenset("write replace unlink mkdir utime chmod fchmod setxattr removexattr".split())
+"""What leaves something else on disk than was there; and opening, where that makes a file."""
+CALLS = READING | CHANGING | {"open", "close", "fsync"}
 
 Call = Callable[..., Any]
-
-
-CHANGES = frozenset("write replace unlink mkdir utime chmod fchmod setxattr removexattr".split())
-"""What leaves something else on disk than was there; and opening, where that makes a file."""
 
 
 class Done(NamedTuple):
@@ -34,7 +30,12 @@ class Done(NamedTuple):
 
 
 class Plan:
-    """What happens at the call number `at`, counted from 1: nothing here. ``fired`` says what it happened to."""
+    """What happens at the call number `at`, counted from 1: nothing here.
+
+    ``fired`` says what it happened to, ``done`` what was let through. Calls in ``overlooked`` are not counted.
+    """
+
+    overlooked: frozenset[str] = frozenset()
 
     def __init__(self, at: int = 0) -> None:
         self.at = at
@@ -42,11 +43,16 @@ class Plan:
         self.fired = ""
         self.done: list[Done] = []
 
+    def counts(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether this call is one to number."""
+        return name not in self.overlooked
+
     def __call__(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        self.count += 1
-        if self.count == self.at:
-            self.fired = name
-            return self.fire(name, real, arguments, options)
+        if self.counts(name, arguments):
+            self.count += 1
+            if self.count == self.at:
+                self.fired = name
+                return self.fire(name, real, arguments, options)
         return self.let(name, real, arguments, options)
 
     def let(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -56,25 +62,24 @@ class Plan:
         return result
 
     def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Let it happen."""
         return self.let(name, real, arguments, options)
 
 
 class Kill(Plan):
-    """The process ends before the call. Only those that change something count."""
+    """The process ends before the call. Only those that change something count: the others make no difference."""
 
-    def __call__(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        if name in CHANGES or (name == "open" and arguments[1] & os.O_CREAT):
-            return super().__call__(name, real, arguments, options)
-        return real(*arguments, **options)
+    def counts(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        return name in CHANGING or (name == "open" and bool(arguments[1] & os.O_CREAT))
 
-    def fire(self, *_: Any) -> Any:
+    def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Fail(Plan):
     """The call fails and has done nothing; only closing always closes."""
 
-    def __init__(self, at: int, code: int) -> None:
+    def __init__(self, at: int, code: int = errno.EIO) -> None:
         super().__init__(at)
         self.code = code
 
@@ -82,6 +87,18 @@ class Fail(Plan):
         if name == "close":
             self.let(name, real, arguments, options)
         raise OSError(self.code, os.strerror(self.code))
+
+
+class FailToChange(Fail):
+    """As `Fail`, but for calls that only read."""
+
+    overlooked = READING
+
+
+class FailToSync(Fail):
+    """As `Fail`, but for nothing else than fsync."""
+
+    overlooked = CALLS - {"fsync"}
 
 
 class DoAndFail(Fail):
@@ -97,11 +114,11 @@ class DoAndFail(Fail):
 class Half(Plan):
     """A write takes half of what it was given."""
 
+    overlooked = CALLS - {"write"}
+
     def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        if name == "write" and len(arguments[1]) > 1:
-            fd, content = arguments
-            arguments = fd, bytes(content)[: len(content) // 2]
-        return self.let(name, real, arguments, options)
+        fd, content = arguments
+        return self.let(name, real, (fd, bytes(content)[: (len(content) + 1) // 2]), options)
 
 
 _armed: list[Plan] = []
@@ -145,8 +162,3 @@ def install() -> None:
     fcntl.flock = _counted("flock", fcntl.flock)
     for name in ("getxattr", "setxattr", "removexattr"):
         setattr(xattr, name, _counted(name, getattr(xattr, name)))
-
-
-def without_attributes(*_: object) -> bytes:
-    """The answer of a filesystem that has none."""
-    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))

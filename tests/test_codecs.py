@@ -312,24 +312,29 @@ def test_a_part_that_occurs_twice_is_no_cycle() -> None:
 
 
 def test_too_little_stack_is_our_own_error() -> None:
-    """Near the end of the interpreter's stack writing and reading fail as they fail otherwise."""
-    payload = JSON.dumps(nested_lists(100, core=()))
-    limit = sys.getrecursionlimit()
+    """Near the end of the interpreter's stack writing and reading fail as they fail otherwise, or do not fail."""
+    value = nested_lists(100, core=())
+    payload = JSON.dumps(value)
+    kinds = set()
 
-    def at_the_end(depth: int) -> None:
-        if depth:
-            return at_the_end(depth - 1)
-        with pytest.raises(InvalidValueError):
-            JSON.dumps(nested_lists(100, core=()))
-        with pytest.raises(ValueError, match="damaged tag"):
-            JSON.loads(payload)
+    def outcomes(levels_left: int) -> None:
+        if levels_left:
+            return outcomes(levels_left - 1)
+        for call, argument, result in ((JSON.dumps, value, payload), (JSON.loads, payload, value)):
+            try:
+                kinds.add(call(argument) == result)
+            except ValueError:
+                kinds.add(False)
         return None
 
     frames = 0
     frame = sys._getframe()
     while frame.f_back:
         frames, frame = frames + 1, frame.f_back
-    at_the_end(limit - frames - 150)
+    for reserve in range(40, 400, 20):
+        outcomes(sys.getrecursionlimit() - frames - reserve)
+
+    assert kinds == {True, False}
 
 
 @pytest.mark.parametrize("wrap", range(len(WRAPPERS)))

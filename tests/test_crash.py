@@ -257,3 +257,42 @@ def test_interrupted_everywhere(crew: Crew, plain: Crew, folder: Path, home: str
     print(len(bad))
     for b in bad: print(*[str(x)[:500] for x in b])
     assert not bad
+
+
+# ---- opening
+
+@pytest.mark.parametrize("kind", ["EIO", "ENOSPC", "EIO when it is done"])
+@pytest.mark.parametrize("scene", ["put", None])
+@pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
+def test_open_fails(crew: Crew, folder: Path, home: str, kind: str, scene: str | None) -> None:
+    now, old = T0, {}
+    if scene:
+        stage = Stage(crew, folder, home, scene)
+        now, old = stage.now, stage.old
+    fates = [KINDS[kind](number) for number in range(1, 200)]
+    with crew.actor() as actor:
+        trials = actor.ask("list(crash_child.open_failing(folder, home, scene, now, fates))",
+                folder=folder,
+                home=home,
+                scene=scene,
+                now=now,
+                fates=fates,
+        )
+    print(len(trials))
+    bad = []
+    for n, t in enumerate(trials):
+        what = list(t.astray)
+        if exactly(t.seen) != exactly(old): what.append("differs")
+        if what: bad.append((n, t.fired, t.error, what))
+    for b in bad: print(b)
+    assert not bad
+
+
+@pytest.mark.parametrize("home", HOMES, indirect=True)
+def test_interrupted_by_timer(plain: Crew, folder: Path, home: str) -> None:
+    with plain.actor() as actor:
+        met, wrong = actor.ask("crash_child.interrupted_by_timer(folder, home, 1, 400)", folder=folder, home=home)
+    print(met)
+    print(wrong[:10])
+    assert not wrong
+    assert met > 100

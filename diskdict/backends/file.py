@@ -105,7 +105,12 @@ class FolderStore(FolderReader):
         wanted = Manifest(kind, codec, Shards(256 if shards is None else shards).count, checked(limits), perm)
         way = Way(readonly, create, timeout, sleep)
         opened = open_folder(path, wanted, way, shards_given=shards is not None, limits_given=limits is not None)
-        self._adopt(opened, durable=durability == "full")
+        try:
+            self._adopt(opened, durable=durability == "full")
+        except BaseException:
+            self._closed = self._released = True
+            opened.release()
+            raise
 
     def _adopt(self, opened: Opened, *, durable: bool) -> None:
         self.folder, self.manifest = opened.folder, opened.manifest

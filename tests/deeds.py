@@ -1,0 +1,282 @@
+"""Changes of a dict, drawn by chance or set as scenes, and the plain model of what must be found after them.
+
+A `Deed` is one change. `plan` draws an endless row of them from a seed, in the child that is to be killed and in the
+parent that foresees what must be there: `foreseen` does to a plain dict of `Seen` what `perform` does to a DiskDict. A
+`Scene` is a folder and one change of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diskdict import DiskDict, attributes
+from diskdict.attributes import Calls
+
+START = 1_700_000_000.0
+SAME = b"always the same"
+
+LONG = "long " * 60
+KEYS: list[Any] = ["a", "b", "KEY", "naïve/..", "new", LONG + "1", LONG + "2", 1, True, (1, "x"), -2.5, "c", "d", "e"]
+SIZES = [1, 1, 10, 100, 100, 100, 4_000, 70_000, 200_000]
+
+HOMES: dict[str, list[int]] = {"attributes": [0, 100, 1_500], "sidecars": [0, 100], "both": [0, 2_500, 66_000]}
+"""Where attributes are kept, and characters of metadata. No filesystem has room for the longest in an attribute."""
+
+
+class Seen(NamedTuple):
+    """All that a dict tells of a key."""
+
+    value: bytes
+    expires: float | None
+    metadata: dict[str, Any]
+    created: float
+
+
+Records = dict[Any, Seen]
+
+
+class At:
+    """A clock that stands."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def refused(*_: object) -> Any:
+    """The answer of a filesystem without attributes."""
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+def use(home: str) -> None:
+    """Have this process find a filesystem without attributes if `home` is sidecars."""
+    if home == "sidecars":
+        attributes.calls = attributes.PACKAGE = Calls(refused, refused, refused)  # type: ignore[misc]
+
+
+def opened(folder: Path, clock: Callable[[], float], **options: Any) -> DiskDict[Any, Any]:
+    """Return the dict of these tests."""
+    return DiskDict(folder, codec="raw", clock=clock, shards=16, **options)
+
+
+def seen_in(d: DiskDict[Any, Any]) -> Records:
+    """Return all that `d` tells."""
+    found = {}
+    for key, value in d.items():
+        info = d.info(key)
+        found[key] = Seen(value, info.expires_at, dict(info.metadata), info.created_at)
+    return found
+
+
+def exactly(records: Records) -> list[tuple[str, Any, Seen]]:
+    """Return what two dicts must agree in: order, keys of the same types, and all else."""
+    return [(type(key).__name__, key, seen) for key, seen in records.items()]
+
+
+def alive(records: Records, now: float) -> Records:
+    """Return the records that have not expired."""
+    return {key: seen for key, seen in records.items() if seen.expires is None or seen.expires > now}
+
+
+def allowed(found: Records, old: Records, new: Records, moves: Any = None) -> bool:
+    """Return whether this may be what is left of a change that came to a sudden end; `moves` is the key it renames."""
+    if exactly(found) in (exactly(old), exactly(new)):
+        return True
+    if moves is None or moves not in old:
+        return False
+    # Attributes cannot be changed and a file renamed in one step: in between the key is last, under its old name, and then
+    # lacks an unusual spelling.
+    last = {key: seen for key, seen in old.items() if key != moves} | {moves: old[moves]}
+    return list(found.items()) in (list(last.items()), list(new.items()))
+
+
+# ---- by chance
+
+
+class Deed(NamedTuple):
+    """A change: what is done to which key at what time, and with what."""
+
+    kind: str
+    now: float
+    key: Any
+    value: bytes
+    ttl: float | None
+    metadata: dict[str, Any] | None
+    target: Any
+
+    @property
+    def moves(self) -> Any:
+        return self.key if self.kind == "rename" else None
+
+
+KINDS = {"put": 9, "delete": 3, "expire": 1, "persist": 1, "describe": 2, "rename": 3, "popitem": 1}
+
+
+def plan(seed: int, first: int, lengths: list[int]) -> Iterator[Deed]:
+    """Yield deeds without end, numbered and timed from `first`; no two give the same expiry or metadata."""
+    chance = random.Random(seed)
+    kinds, weights = list(KINDS), list(KINDS.values())
+    for number in itertools.count(first):
+        yield Deed(
+            kind=chance.choices(kinds, weights)[0],
+            now=START + number,
+            key=chance.choice(KEYS),
+            value=SAME if not chance.randrange(4) else (b"%d|" % number * 100_000)[: chance.choice(SIZES)],
+            ttl=chance.choice([None, None, 3.0, 1e6]),
+            metadata={"number": number, "pad": "m" * chance.choice(lengths)} if chance.randrange(3) else None,
+            target=chance.choice(KEYS),
+        )
+
+
+def perform(d: DiskDict[Any, Any], deed: Deed) -> None:
+    """Do it."""
+    kind, _, key, value, ttl, metadata, target = deed
+    try:
+        if kind == "put":
+            d.set(key, value, ttl=ttl, metadata=metadata)
+        elif kind == "delete":
+            d.delete(key)
+        elif kind == "expire":
+            d.expire(key, ttl)
+        elif kind == "persist":
+            d.persist(key)
+        elif kind == "describe":
+            d.set_metadata(key, metadata or {}, replace=True)
+        elif kind == "rename":
+            d.rename(key, target)
+        elif kind == "popitem":
+            d.popitem()
+    except KeyError:
+        pass  # the key is not there, or the target is
+
+
+def foreseen(records: Records, deed: Deed) -> Records:
+    """Return what is there after a deed."""
+    kind, now, key, value, ttl, metadata, target = deed
+    there = alive(records, now)
+    old = there.get(key)
+    expires = None if ttl is None else now + ttl
+    if kind == "put":
+        there[key] = Seen(value, expires, metadata or {}, now if old is None else old.created)
+    elif kind == "popitem":
+        there and there.popitem()
+    elif old is None:
+        pass
+    elif kind == "delete":
+        del there[key]
+    elif kind == "expire":
+        there[key] = old._replace(expires=expires)
+    elif kind == "persist":
+        there[key] = old._replace(expires=None)
+    elif kind == "describe":
+        there[key] = old._replace(metadata=metadata or {})
+    elif kind == "rename" and target not in there:
+        there[target] = there.pop(key)
+    return there
+
+
+# ---- scenes
+
+
+class Scene(NamedTuple):
+    """What is there, and the change that is made to it.
+
+    ``commit`` is the call that makes a change count, if just one does: before it everything is old, after it everything
+    new. ``moves`` is the key that is renamed, ``now`` the time of the change.
+    """
+
+    setting: Callable[[DiskDict[Any, Any]], object]
+    act: Callable[[DiskDict[Any, Any]], object]
+    commit: str | None = None
+    moves: Any = None
+    now: float = START
+
+
+def _nothing(d: DiskDict[Any, Any]) -> None:
+    pass
+
+
+def _some(d: DiskDict[Any, Any]) -> None:
+    d.set("a", b"first", ttl=1_000, metadata={"of": "first"})
+    d.set("b", b"second")
+    d.set(LONG, b"long", ttl=2_000)
+
+
+def _heavy(d: DiskDict[Any, Any]) -> None:
+    # `a` needs a sidecar everywhere.
+    d.set("a", b"first", ttl=1_000, metadata={"pad": "m" * 66_000})
+    d.set("b", b"second")
+
+
+def _expired(d: DiskDict[Any, Any]) -> None:
+    _some(d)
+    d.set("c", b"expired!", ttl=1, metadata={"of": "expired"})
+    d.set(LONG + "x", b"expired", ttl=1)
+
+
+def _later(act: Callable[[DiskDict[Any, Any]], object], moves: Any = None) -> Scene:
+    return Scene(_expired, act, moves=moves, now=START + 5)
+
+
+def _spelled(d: DiskDict[Any, Any]) -> None:
+    d.set(True, b"yes", ttl=1_000)
+    d.set("b", b"second")
+
+
+def _stripped(d: DiskDict[Any, Any]) -> None:
+    _some(d)
+    value = d.path_for("a")
+    for name in os.listxattr(value) if hasattr(os, "listxattr") else ():
+        os.removexattr(value, name)
+    value.with_name(".a.attr").unlink(missing_ok=True)
+
+
+HEAVY = {"pad": "n" * 66_000}
+
+SCENES = {
+    "first put": Scene(_nothing, lambda d: d.set("c", b"third", ttl=5), "replace"),
+    "put": Scene(_some, lambda d: d.set("c", b"third", ttl=5, metadata={"of": "third"}), "replace"),
+    "put long key": Scene(_some, lambda d: d.set(LONG + "2", b"third", ttl=5), "replace"),
+    "put heavy": Scene(_some, lambda d: d.set("c", b"third", metadata=HEAVY), "replace"),
+    "overwrite": Scene(_some, lambda d: d.set("a", b"newer", ttl=5, metadata={"of": "newer"}), "replace"),
+    "overwrite by the same": Scene(_some, lambda d: d.set("a", b"first", ttl=5)),
+    "overwrite long key": Scene(_some, lambda d: d.set(LONG, b"newer", ttl=5), "replace"),
+    "overwrite by heavy": Scene(_some, lambda d: d.set("a", b"newer", ttl=5, metadata=HEAVY), "replace"),
+    "overwrite heavy": Scene(_heavy, lambda d: d.set("a", b"newer", ttl=5), "replace"),
+    "overwrite heavy by heavy": Scene(_heavy, lambda d: d.set("a", b"newer", ttl=5, metadata=HEAVY), "replace"),
+    "overwrite expired": _later(lambda d: d.set("c", b"new life")),
+    "overwrite spelled": Scene(_spelled, lambda d: d.set(1, b"no", ttl=5), "replace"),
+    "overwrite stripped": Scene(_stripped, lambda d: d.set("a", b"newer", ttl=5), "replace"),
+    "delete": Scene(_some, lambda d: d.delete("a"), "unlink"),
+    "delete long key": Scene(_some, lambda d: d.delete(LONG), "unlink"),
+    "delete heavy": Scene(_heavy, lambda d: d.delete("a"), "unlink"),
+    "popitem": Scene(_some, lambda d: d.popitem(), "unlink"),
+    "expire": Scene(_some, lambda d: d.expire("a", 7)),
+    "persist": Scene(_some, lambda d: d.persist("a")),
+    "expire heavy": Scene(_heavy, lambda d: d.expire("a", 7)),
+    "describe": Scene(_some, lambda d: d.set_metadata("a", {"of": "newer"})),
+    "describe for the first time": Scene(_some, lambda d: d.set_metadata("b", {"of": "newer"})),
+    "describe no more": Scene(_some, lambda d: d.set_metadata("a", {}, replace=True)),
+    "describe heavily": Scene(_some, lambda d: d.set_metadata("a", HEAVY)),
+    "describe heavy": Scene(_heavy, lambda d: d.set_metadata("a", {"of": "newer"}, replace=True)),
+    "rename": Scene(_some, lambda d: d.rename("a", "c"), moves="a"),
+    "rename long key": Scene(_some, lambda d: d.rename(LONG, LONG + "2"), moves=LONG),
+    "rename to long key": Scene(_some, lambda d: d.rename("a", LONG + "2"), moves="a"),
+    "rename heavy": Scene(_heavy, lambda d: d.rename("a", "c"), moves="a"),
+    "rename over expired": _later(lambda d: d.rename("a", "c"), moves="a"),
+    "rename over expired long key": _later(lambda d: d.rename("a", LONG + "x"), moves="a"),
+    "rename to spelled": Scene(_some, lambda d: d.rename("a", True), moves="a"),
+    "rename spelled": Scene(_spelled, lambda d: d.rename(True, "c"), moves=True),
+    "clean up": _later(lambda d: d.cleanup_expired()),
+    "close": Scene(_some, lambda d: (len(d), d.close())),
+    "verify": Scene(_some, lambda d: d.verify()),
+    "repair": Scene(_some, lambda d: d.repair()),
+}
