@@ -33,6 +33,9 @@ _LAYOUT: Final = struct.Struct("<BBQddQQI")
 _EXPIRY: Final = struct.Struct("<d")
 _EXPIRY_AT: Final = struct.calcsize("<BBQd")
 
+STRIPPED: Final = 1 << 62
+"""Files that have lost their attributes have this and their time of change (ns) for an order: behind all others."""
+
 _ABSENT: Final = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
 _UNSUPPORTED: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS})
 _TOO_LARGE: Final = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.EDQUOT})
@@ -138,7 +141,7 @@ def fetch(fd: int) -> Attributes | None:
 
 def _fetch_text(fd: int, name: str) -> str | None:
     try:
-        return PACKAGE.get(fd, name).decode("utf-8", "surrogatepass")
+        return PACKAGE.get(fd, name).decode("utf-8", "surrogatepass") or None
     except UnicodeDecodeError:
         return None
     except OSError as error:
@@ -196,3 +199,8 @@ def supported(fd: int, *, writable: bool) -> bool:
 def describe(payload: bytes, number: int, created: float) -> Attributes:
     """Return attributes for a value that has none: `number` is its order and its version."""
     return Attributes(number, created, NEVER, number, len(payload), zlib.crc32(payload))
+
+
+def stripped(status: os.stat_result) -> Attributes:
+    """Return attributes for a file that has none, from what the filesystem knows of it."""
+    return Attributes(STRIPPED + max(0, status.st_mtime_ns), status.st_mtime, NEVER, 0, status.st_size, 0)

@@ -14,7 +14,7 @@ from diskdict.expiring import Expiring
 from diskdict.face import K, Missing, Pairs, V, pairs
 from diskdict.flights import Flights
 from diskdict.info import pack
-from diskdict.keys import decode, find
+from diskdict.keys import find, respelled
 from diskdict.limits import Limits
 from diskdict.store import ABSENT, NOT_SET, OnlyIf, Store, Ttl
 from diskdict.values import Values, ask
@@ -157,7 +157,7 @@ class StoreDict(Expiring[K, V]):
             yield cast(K, text) if text[:1] != "=" else self._key(text)
 
     def _key(self, text: str) -> K:
-        return cast(K, decode(self._store.spelling(text)))
+        return cast(K, respelled(text, self._store.spelling(text)))
 
     def setdefault(self, key: K, default: V | None = None, /) -> V:
         """Return the value of `key`; store and return `default` where there is none."""

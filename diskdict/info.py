@@ -52,8 +52,11 @@ def pack(metadata: Mapping[str, object]) -> str:
 
 
 def unpack(text: str | None) -> dict[str, object]:
-    """Return what `pack` was given."""
+    """Return what `pack` was given, nothing for any other text."""
     if not text:
         return {}
-    loaded = JSON.loads(text.encode("utf-8", "surrogatepass"))
+    try:
+        loaded = JSON.loads(text.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -60,6 +60,17 @@ def spelling(key: object, text: str) -> str | None:
     return None if given == text else given
 
 
+def respelled(text: str, spelling: str) -> Key:
+    """Return the key of `text` as `spelling` has it, or plain where that is no spelling of this key."""
+    try:
+        key = decode(spelling)
+        if encode(key) == text:
+            return key
+    except ValueError:
+        pass
+    return decode(text)
+
+
 def decode(text: str) -> Key:
     """Return the key of a text from `encode` or `spelling`; any other text that begins with ``=`` is a ValueError."""
     if text[:1] != "=":

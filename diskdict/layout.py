@@ -43,7 +43,7 @@ _KEY = ".key"
 _SAFE = "abcdefghijklmnopqrstuvwxyz0123456789_-.,=@()"
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)")
 # Only letters that begin a reserved name pay for looking ahead.
-_PLAIN = re.compile(
+is_plain = re.compile(
     rf"(?:[bd-kmoq-z0-9_=,@()]|(?!{_RESERVED.pattern})[a-z])[a-z0-9_=,@().-]{{0,{MAX_NAME - 1}}}(?<!\.)"
 ).fullmatch
 _MARK = re.compile(rb"%[0-9a-f]{2}|\+[a-z]")
@@ -69,14 +69,9 @@ _MARKS = {b"%%%02x" % byte: bytes([byte]) for byte in range(256)}
 _MARKS.update({b"+" + char.lower().encode(): char.encode() for char in map(chr, range(65, 91))})
 
 
-def is_plain(text: str) -> bool:
-    """Return whether a text is its own file name."""
-    return _PLAIN(text) is not None
-
-
 def escape(text: str) -> str:
     """Return `text` as a file name of any length."""
-    if _PLAIN(text):
+    if is_plain(text):
         return text
     if not text:
         return "%"
@@ -88,7 +83,7 @@ def escape(text: str) -> str:
 
 def unescape(name: str) -> str:
     """Return the text whose `escape` is `name`; a ValueError where there is none."""
-    if _PLAIN(name):
+    if is_plain(name):
         return name
     if name == "%":
         return ""
@@ -108,7 +103,7 @@ def _unescaped(mark: re.Match[bytes]) -> bytes:
 
 def encode_name(text: str) -> str:
     """Return the file name of a key's text: readable, or a digest where it would be too long."""
-    if _PLAIN(text):
+    if is_plain(text):
         return text
     name = escape(text)
     return name if len(name) <= MAX_NAME else _digest(text)
@@ -171,7 +166,7 @@ def classify(name: str) -> Entry:
 
 
 def _is_value(name: str) -> bool:
-    if _PLAIN(name) or is_digest(name):
+    if is_plain(name) or is_digest(name):
         return True
     try:
         unescape(name)

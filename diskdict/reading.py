@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
-from diskdict.attributes import Attributes
+from diskdict.attributes import STRIPPED, Attributes, stripped
 from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
@@ -15,7 +15,7 @@ from diskdict.layout import DATA, QUARANTINE, companions
 from diskdict.ledger import Ledger
 from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
-from diskdict.records import STRIPPED, RecordFiles, stripped
+from diskdict.records import RecordFiles
 from diskdict.snapshots import load_index
 from diskdict.store import NEVER, Clock, Record, Stat, Store
 

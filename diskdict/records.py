@@ -9,21 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Final
 from zlib import crc32
 
 from diskdict import attributes as xattrs
 from diskdict import sidecar
-from diskdict.attributes import Attributes
+from diskdict.attributes import Attributes, stripped
+from diskdict.companions import Companions
 from diskdict.errors import DurabilityError
 from diskdict.files import Folder, read_all, sync, write_all
-from diskdict.layout import DIGEST, TEMPORARY, TEMPORARY_SIDECAR, Shards, encode_name
-from diskdict.layout import long_key as long_key_name
-from diskdict.layout import sidecar as sidecar_name
+from diskdict.layout import DIGEST, TEMPORARY, Shards, encode_name, is_plain
 from diskdict.store import NEVER
-
-STRIPPED: Final = 1 << 62
-"""Files that have lost their attributes have this and their time of change (ns) for an order: behind all others."""
 
 
 class RecordFiles:
@@ -42,7 +37,7 @@ class RecordFiles:
     sidecars: bool
         Whether any value may have a sidecar.
     before_sidecar: callable
-        Called before the first sidecar is written.
+        Called before a sidecar is written.
     """
 
     def __init__(
@@ -59,8 +54,7 @@ class RecordFiles:
         self.shards = shards
         self.durable = durable
         self.in_attributes = in_attributes
-        self.sidecars = sidecars
-        self._before_sidecar = before_sidecar
+        self.companions = Companions(data, durable=durable, sidecars=sidecars, before_sidecar=before_sidecar)
         self.failure: DurabilityError | None = None
         self._names = shards.names
         self._mask = shards.count - 1
@@ -69,7 +63,7 @@ class RecordFiles:
 
     def path(self, key: str) -> str:
         """Return the path of a key's file in the folder of the shards."""
-        name = encode_name(key)
+        name = key if is_plain(key) else encode_name(key)
         number = crc32(name.encode()) & self._mask
         shard = self._names[number]
         if not self._admitted[number]:
@@ -108,9 +102,9 @@ class RecordFiles:
                 attributes = xattrs.fetch(fd)
             finally:
                 os.close(fd)
-            if attributes is not None or not self.sidecars:
+            if attributes is not None or not self.companions.sidecars:
                 return payload, attributes
-            entries = self._entries(path)
+            entries = self.companions.entries(path)
             attributes = sidecar.pick(entries, payload)
             if attributes is not None:
                 return payload, attributes
@@ -149,8 +143,11 @@ class RecordFiles:
             status = os.fstat(fd)
             known = xattrs.fetch(fd)
             if known is None or known.length != status.st_size:
-                # Together, lest the one is of another moment than the other.
-                payload, known = self.load(path) if known is None and self.sidecars else (read_all(fd), known)
+                if known is None and self.companions.sidecars:
+                    # Together, lest the one is of another moment than the other.
+                    payload, known = self.load(path)
+                else:
+                    payload = read_all(fd)
                 known = (known or stripped(status))._replace(length=len(payload), checksum=crc32(payload))
             return known, status.st_mtime
         except FileNotFoundError:
@@ -158,16 +155,10 @@ class RecordFiles:
         finally:
             os.close(fd)
 
-    def _entries(self, path: str) -> list[Attributes]:
-        try:
-            return sidecar.decode(self.data.read(companion(path, sidecar_name)))
-        except FileNotFoundError:
-            return []
-
     def _beside(self, path: str, length: int) -> Attributes | None:
-        if not self.sidecars:
+        if not self.companions.sidecars:
             return None
-        fitting = [entry for entry in self._entries(path) if entry.length == length]
+        fitting = [entry for entry in self.companions.entries(path) if entry.length == length]
         return fitting[0] if len(fitting) == 1 else self.load(path)[1]
 
     def write(self, key: str, path: str, payload: bytes, attributes: Attributes, old: Attributes | None) -> None:
@@ -176,7 +167,8 @@ class RecordFiles:
         temporary = f"{shard}/{TEMPORARY}"
         try:
             if DIGEST in path:
-                self._write_long_key(key, path)
+                self._make(shard)
+                self.companions.write_key(path, key)
             try:
                 fd = self.data.create(temporary)
             except FileNotFoundError:
@@ -190,52 +182,22 @@ class RecordFiles:
             finally:
                 os.close(fd)
             if beside:
-                self._write_sidecar(path, attributes, old)
+                self.companions.write_sidecar(path, attributes, self.companions.bound(path, old))
             self.data.replace(temporary, path)
         except BaseException:
-            self._undo(path, temporary, old)
+            # A temporary that is still there has not replaced the value.
+            self.companions.undo(path, old, unplaced=self.data.discard(temporary))
             raise
-        if self.sidecars and not beside:
-            self.data.discard(companion(path, sidecar_name))
+        if self.companions.sidecars and not beside:
+            self.companions.discard_sidecar(path)
         if self.durable:
             self._sync_shard(shard)
-
-    def _undo(self, path: str, temporary: str, old: Attributes | None) -> None:
-        """Have beside a value what was there before a put that failed, and nothing where there is no value."""
-        # A temporary that is still there has not replaced the value.
-        unplaced = self.data.discard(temporary)
-        with contextlib.suppress(OSError):
-            if old is None:
-                self._tidy(path)
-            elif unplaced and self.sidecars and self._entries(path)[1:] == [old]:
-                # The new value may be the same as the old one, and then the newer entry would count.
-                self._write_sidecar(path, old)
-
-    def _tidy(self, path: str) -> None:
-        try:
-            self.data.stat(path)
-        except FileNotFoundError:
-            self.data.discard(companion(path, sidecar_name))
-            self.data.discard(companion(path, long_key_name))
 
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):
             self.data.mkdir(shard)
             if self.durable:
                 self._sync_shard(".")
-
-    def _write_sidecar(self, path: str, *entries: Attributes | None) -> None:
-        self._before_sidecar()
-        self.sidecars = True
-        content = sidecar.encode(entry for entry in entries if entry is not None and entry.order < STRIPPED)
-        temporary = f"{path[: self._shard_length]}/{TEMPORARY_SIDECAR}"
-        self.data.write(companion(path, sidecar_name), content, temporary, durable=self.durable)
-
-    def _write_long_key(self, key: str, path: str) -> None:
-        shard = path[: self._shard_length]
-        self._make(shard)
-        content = key.encode("utf-8", "surrogatepass")
-        self.data.write(companion(path, long_key_name), content, f"{shard}/{TEMPORARY}", durable=self.durable)
 
     def amend(self, path: str, old: Attributes, new: Attributes) -> bool:
         """Replace what is kept beside a value, leave the value; return whether it is in a sidecar now."""
@@ -246,7 +208,7 @@ class RecordFiles:
         try:
             beside = not (self.in_attributes and xattrs.apply(fd, new))
             if beside:
-                self._write_sidecar(path, new)
+                self.companions.write_sidecar(path, new)
                 xattrs.strip(fd)
             elif old.meta and not new.meta:
                 xattrs.discard_meta(fd)
@@ -254,8 +216,8 @@ class RecordFiles:
                 self._sync(fd)
         finally:
             os.close(fd)
-        if self.sidecars and not beside:
-            self.data.discard(companion(path, sidecar_name))
+        if self.companions.sidecars and not beside:
+            self.companions.discard_sidecar(path)
         if self.durable:
             self._sync_shard(shard)
         return beside
@@ -263,10 +225,10 @@ class RecordFiles:
     def remove(self, path: str) -> None:
         """Remove a record, its value first. Raises FileNotFoundError where there is none."""
         self.data.unlink(path)
-        if self.sidecars:
-            self.data.discard(companion(path, sidecar_name))
+        if self.companions.sidecars:
+            self.companions.discard_sidecar(path)
         if DIGEST in path:
-            self.data.discard(companion(path, long_key_name))
+            self.companions.discard_key(path)
         if self.durable:
             self._sync_shard(path[: self._shard_length])
 
@@ -274,30 +236,29 @@ class RecordFiles:
         """Rename a record to the path of `key`, where none is.
 
         A sidecar goes by the name of its value, so that the old one and the new one can lie there together. Attributes
-        go with the value: killed after setting them, it is still at `source`, but last in order. A spelling belongs to one
-        key only, so that it is left out until the record is there.
+        go with the value: killed after setting them, it is still at `source`, but last in order. A spelling belongs to
+        one key only, so that it is left out until the record is there.
         """
         shard = target[: self._shard_length]
         self._make(shard)
         try:
             if DIGEST in target:
-                self._write_long_key(key, target)
+                self.companions.write_key(target, key)
             unspelled = new._replace(spelling=None)
             beside = self._by_sidecar(source) or self.amend(source, old, unspelled)
             if beside:
-                self._write_sidecar(target, new)
+                self.companions.write_sidecar(target, new)
             self.data.replace(source, target)
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._tidy(target)
-                self._tidy(source)
+            self.companions.discard_orphans(target)
+            self.companions.discard_orphans(source)
             raise
         if beside:
-            self.data.discard(companion(source, sidecar_name))
+            self.companions.discard_sidecar(source)
         elif new.spelling is not None:
             self.amend(target, unspelled, new)
         if DIGEST in source:
-            self.data.discard(companion(source, long_key_name))
+            self.companions.discard_key(source)
         if self.durable:
             self._sync_shard(shard)
             self._sync_shard(source[: self._shard_length])
@@ -305,7 +266,7 @@ class RecordFiles:
     def _by_sidecar(self, path: str) -> bool:
         fd = self.data.open(path)
         try:
-            return xattrs.fetch(fd) is None and (not self.in_attributes or bool(self._entries(path)))
+            return xattrs.fetch(fd) is None and (not self.in_attributes or bool(self.companions.entries(path)))
         finally:
             os.close(fd)
 
@@ -325,13 +286,3 @@ class RecordFiles:
         except OSError as error:
             self.failure = DurabilityError(error.errno or 0, "a change may not survive a power cut", self.data.path)
             raise self.failure from error
-
-
-def stripped(status: os.stat_result) -> Attributes:
-    """Return attributes for a file that has none, from what the filesystem knows of it."""
-    return Attributes(STRIPPED + max(0, status.st_mtime_ns), status.st_mtime, NEVER, 0, status.st_size, 0)
-
-
-def companion(path: str, name: Callable[[str], str]) -> str:
-    shard, _, own = path.rpartition("/")
-    return f"{shard}/{name(own)}"

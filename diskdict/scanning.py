@@ -6,10 +6,12 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
+from diskdict.attributes import STRIPPED
+from diskdict.companions import companion
 from diskdict.index import Entry
 from diskdict.keys import decode, encode
 from diskdict.layout import encode_name, is_digest, is_plain, long_key, unescape
-from diskdict.records import STRIPPED, RecordFiles, companion
+from diskdict.records import RecordFiles
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
 """What the system says of a file that is not there, or is a link or a folder."""

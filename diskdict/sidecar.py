@@ -45,7 +45,7 @@ def _as_json(entry: Attributes) -> dict[str, object]:
 
 def _from_json(fields: dict[str, object]) -> Attributes:
     return Attributes(
-        order=_number(fields, "order", LIMIT),
+        order=_number(fields, "order", 2 * LIMIT),  # from LIMIT: of a value that had lost its attributes
         created=_time(fields, "created"),
         expires=_time(fields, "expires") if "expires" in fields else NEVER,
         version=_number(fields, "version", LIMIT),

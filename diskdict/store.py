@@ -199,7 +199,7 @@ class Store(abc.ABC):
         record = self.get(key)
         return None if record is None else record.payload
 
-    def reject(self, key: str, payload: bytes, detail: str) -> None:
+    def reject(self, key: str, payload: bytes, detail: str) -> None:  # noqa: ARG002  # for stores that set it aside
         """Say that a payload that was read, whole as it is, is no value.
 
         Raises CorruptValueError, or returns where the store is to treat such a key as missing.

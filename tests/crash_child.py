@@ -41,10 +41,10 @@ def write_until_killed(say: Callable[[object], None], folder: Path, home: str, s
 class Trial(NamedTuple):
     """What came of a change that something happened to.
 
-    ``where`` is the call or the place that it happened at, ``error`` what came of it. ``committed`` says whether the call
-    was made that makes the change count. ``seen`` is what the same handle tells afterwards, ``reopened`` what another one
-    tells when one more key was put and the first was closed, ``problems`` what it finds wrong with files; ``astray`` says
-    what else is wrong.
+    ``where`` is the call or the place that it happened at, ``error`` what came of it. ``committed`` says whether the
+    call was made that makes the change count. ``seen`` is what the same handle tells afterwards, ``reopened`` what
+    another one tells when one more key was put and the first was closed, ``problems`` what it finds wrong with files;
+    ``astray`` says what else is wrong.
     """
 
     where: str

@@ -35,30 +35,25 @@ class Actor:
         self._pipe.send(("exec", code, names))
 
     def hear(self) -> Any:
-        """Wait for what it says next. EOFError when it has died."""
+        """Wait for what it says next, or for its end: its result, or what it raises. EOFError when it has died."""
         try:
-            return self._pipe.recv()
-        except OSError as error:  # a message that was cut off
-            raise EOFError from error
-
-    def wait(self) -> Any:
-        """Wait for the end of what was started; return its result, or raise what it raised."""
-        kind, *result = self.hear()
-        if kind == "raised":
-            error, text = result
+            result, error, text = self._pipe.recv()
+        except OSError as failure:  # a message that was cut off
+            raise EOFError from failure
+        if error is not None:
             error.add_note(text)
             raise error
-        return result[0]
+        return result
 
     def run(self, code: str, **names: object) -> None:
         """Run statements."""
         self.start(code, **names)
-        self.wait()
+        self.hear()
 
     def ask(self, expression: str, **names: object) -> Any:
         """Return what an expression is."""
         self._pipe.send(("eval", expression, names))
-        return self.wait()
+        return self.hear()
 
     def kill(self) -> None:
         """Kill it at once, and wait until the system has taken back all that it had."""
@@ -151,14 +146,14 @@ def act(pipe: Connection) -> None:
     try:
         pipe.send(os.getpid())
         names: dict[str, Any] = {name: sys.modules[name] for name in (each.partition(":")[0] for each in sys.argv[2:])}
-        names["say"] = pipe.send
+        names["say"] = lambda word: pipe.send((word, None, ""))
         while True:
             kind, text, given = pipe.recv()
             names.update(given)
             try:
-                pipe.send(("done", eval(text, names) if kind == "eval" else exec(text, names)))
+                pipe.send((eval(text, names) if kind == "eval" else exec(text, names), None, ""))
             except Exception as error:
-                pipe.send(("raised", error, traceback.format_exc()))
+                pipe.send((None, error, traceback.format_exc()))
     except EOFError:
         code = 0
     finally:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-READING = frozenset("read stat fstat lseek scandir getxattr".split())
-CHANGING = frozenset("write replace unlink mkdir utime chmod fchmod setxattr removexattr".split())
+READING = frozenset(["read", "stat", "fstat", "lseek", "scandir", "getxattr"])
+CHANGING = frozenset(["write", "replace", "unlink", "mkdir", "utime", "chmod", "fchmod", "setxattr", "removexattr"])
 """What leaves something else on disk than was there; and opening, where that makes a file."""
 CALLS = READING | CHANGING | {"open", "close", "fsync"}
 

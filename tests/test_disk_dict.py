@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -731,6 +734,24 @@ def test_collected_handle_is_closed(folder: Path, options: dict[str, Any]) -> No
         assert d.verify().ok
 
 
+def test_handle_that_is_open_at_the_end_of_the_program(folder: Path) -> None:
+    """It is closed then, cleanly and without a word, whatever writeback holds included."""
+    script = f"import diskdict; d = diskdict.DiskDict({str(folder)!r}, writeback=True); d['k'] = [1]; d['k'].append(2)"
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads((folder / "lock").read_bytes())["clean"] is True
+    with DiskDict(folder) as d:
+        assert d == {"k": [1, 2]}
+
+
 def drop(held: list[Dict]) -> None:
     """Let go of handles, those in circles included."""
     held.clear()
@@ -864,8 +885,8 @@ def test_pickled_handle_of_a_folder_that_is_gone(folder: Path, tmp_path: Path) -
     with DiskDict(folder) as d:
         travelled = pickle.dumps(d)
     folder.rename(tmp_path / "elsewhere")
-    folder.write_bytes(b"")
     copy = pickle.loads(travelled)
+    folder.write_bytes(b"")
     for _ in range(2):
         with pytest.raises(OSError, match="store"):
             copy["k"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +29,10 @@ from folders import (
     value_at,
     watched,
 )
+from mounts import CannotMountError, mounted
 from store_contract import MakeStore, StoreContract, in_threads
 
+from diskdict import attributes
 from diskdict.backends import open_store
 from diskdict.backends.file import FolderStore
 from diskdict.errors import CorruptValueError, FormatError, LimitError, ReadOnlyError
@@ -164,22 +166,12 @@ class TestFullDurability(InFolders):
 @pytest.fixture(scope="session")
 def ramfs(tmp_path_factory: pytest.TempPathFactory, announce: Callable[[str], None]) -> Iterator[Path | None]:
     """A mounted filesystem that knows no attributes, or None where this user may not mount one."""
-    point = tmp_path_factory.mktemp("ramfs")
-    try:
-        done = subprocess.run(
-            ["mount", "-t", "ramfs", "-o", "mode=0700", "ramfs", point], capture_output=True, text=True, check=False
-        )
-        complaint = done.stderr.strip() if done.returncode else ""
-    except OSError as error:
-        complaint = str(error)
-    if complaint:
-        announce(f"sidecars on a mounted ramfs ({complaint}). The attribute calls were made to refuse instead.")
-        yield None
-        return
-    try:
-        yield point
-    finally:
-        subprocess.run(["umount", "-l", point], check=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            yield stack.enter_context(mounted(tmp_path_factory.mktemp("ramfs"), "-t", "ramfs", "ramfs"))
+        except CannotMountError as why:
+            announce(f"sidecars on a mounted ramfs ({why}). The attribute calls were made to refuse instead.")
+            yield None
 
 
 class TestSidecarsOnRamfs(InFolders):
@@ -569,6 +561,18 @@ def test_scan_with_expiries_begins_when_it_is_asked_for(opened: Open, clock, pre
         next(keys)
 
 
+def test_scan_with_expiries_that_ends_beside_a_change(opened: Open, clock) -> None:
+    """There is no last step at which a change goes unseen."""
+    store = opened()
+    store.put("k1", b"1", expires=clock.now + 5)
+    keys = store.scan()
+    next(keys)
+    store.delete("k1")
+
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(keys)
+
+
 # ---- order and numbers
 
 
@@ -631,6 +635,21 @@ def test_numbers_are_never_given_twice(
     assert len(used) == 5
     assert min(version, record.order) > max(used)
     assert list(store.scan())[-1] == "new"
+
+
+def test_numbers_go_on_after_a_million(opened: Open) -> None:
+    """When all that were reserved are used up, more are reserved before the next is given."""
+    store = opened()
+    store.put("a", b"1")
+    for _ in range(1 << 20):
+        store.ledger.next()
+    last = store.put("b", b"1")
+    kill(store)
+    version = opened().put("c", b"1")
+
+    assert last is not None
+    assert version is not None
+    assert version > last > 1 << 20
 
 
 def test_numbers_go_on_after_a_clean_end(opened: Open) -> None:
@@ -1408,6 +1427,49 @@ def test_readonly_changes_nothing(opened: Open, folder: Path) -> None:
 
     assert seen == (b"1", 1, ["k"])
     assert tree(folder) == before
+
+
+def test_readonly_without_a_lock_file(opened: Open, folder: Path, clock) -> None:
+    """A copy on read-only media may lack it: it is read all the same, and every value is checked."""
+    with contextlib.closing(opened()) as store:
+        store.put("k", b"12345", expires=clock.now + 5)
+        store.put("torn", b"12345")
+    (folder / "lock").unlink()
+    os.truncate(value_at(folder, "torn"), 2)
+    store = opened(readonly=True)
+
+    assert store.read("k") == b"12345"
+    with pytest.raises(CorruptValueError):
+        store.read("torn")
+    assert not (folder / "lock").exists()
+    clock.tick(5)
+    assert store.read("k") is None
+
+
+@pytest.mark.parametrize("call", ["get", "set", "remove"])
+def test_failing_disk_is_not_taken_for_one_without_attributes(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, clock
+) -> None:
+    """An input error of the attribute calls is raised as what it is; the value stays, and no sidecar appears."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store = opened()
+    store.put("k", b"1", expires=clock.now + 5, meta="{}")
+    monkeypatch.setattr(attributes, "calls", attributes.calls._replace(**{call: fail}))
+    uses: dict[str, list[Callable[[], object]]] = {
+        "get": [lambda: store.read("k"), lambda: store.get("k"), lambda: store.stat("k")],
+        "set": [lambda: store.put("k", b"2"), lambda: store.amend("k", expires=clock.now + 9)],
+        "remove": [lambda: store.amend("k", meta="")],
+    }
+    for use in uses[call]:
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            use()
+    monkeypatch.undo()
+
+    assert store.read("k") == b"1"
+    assert not list((folder / "data").rglob(".*"))
 
 
 def test_folder_may_be_renamed_while_open(opened: Open, folder: Path, tmp_path: Path) -> None:

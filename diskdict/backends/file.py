@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from zlib import crc32
 
 from diskdict import attributes as xattrs
-from diskdict.attributes import Attributes, describe
+from diskdict.attributes import STRIPPED, Attributes, describe
 from diskdict.cache import PayloadCache
 from diskdict.errors import ReadOnlyError
 from diskdict.files import sync_filesystem
@@ -24,7 +24,7 @@ from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, open_folder
 from diskdict.reading import FolderReader, OnCorrupt, is_stripped
-from diskdict.records import STRIPPED, RecordFiles
+from diskdict.records import RecordFiles
 from diskdict.scanning import highest
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
@@ -170,12 +170,13 @@ class FolderStore(FolderReader):
                 self._prepare()
             now = self.clock()
             index = self._index
-            if index.has_dead(now):
+            if index.expires and index.has_dead(now):
                 self.sweep(_SWEPT_BY_A_WRITE)
             path = self.files.path(key)
             old = place = None
-            if index.loaded and only_if is None and not self.files.sidecars:
-                place = index.place(key, now)
+            if index.loaded and only_if is None and not self.files.companions.sidecars:
+                if key in index.rows:
+                    place = index.place(key, now)
             else:
                 old = self.files.find(path)
                 live = old if old is not None and old.expires > now else None
@@ -366,8 +367,8 @@ class FolderStore(FolderReader):
                 self._release()
 
     def _release(self) -> None:
-        # Each step whatever becomes of those before, and again at the next call if interrupted: a lock that is not given
-        # back is held for good.
+        # Each step whatever becomes of those before, and again at the next call if interrupted: a lock that is not
+        # given back is held for good.
         try:
             self.files.data.close()
         finally:
