@@ -203,4 +203,6 @@ def describe(payload: bytes, number: int, created: float) -> Attributes:
 
 def stripped(status: os.stat_result) -> Attributes:
     """Return attributes for a file that has none, from what the filesystem knows of it."""
-    return Attributes(STRIPPED + max(0, status.st_mtime_ns), status.st_mtime, NEVER, 0, status.st_size, 0)
+    # The columns of the index hold numbers below 2**63.
+    behind = STRIPPED + min(max(0, status.st_mtime_ns), STRIPPED - 1)
+    return Attributes(behind, status.st_mtime, NEVER, 0, status.st_size, 0)

@@ -49,6 +49,13 @@ class PayloadCache:
                 _, (dropped, _) = self._payloads.popitem(last=False)
                 self._bytes -= len(dropped)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self.ticket += 2
+            self._payloads.clear()
+            self._bytes = 0
+
     def begin(self, key: str) -> None:
         """Forget a key that is about to change, and keep nothing until `end`."""
         with self._lock:

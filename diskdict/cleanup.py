@@ -47,9 +47,13 @@ class Cleaner:
 
 def checked_interval(interval: float) -> float:
     """Return the interval as a float of seconds, or raise a ValueError that names it."""
-    if interval == 0:
-        raise ValueError("cleanup_interval is a number of seconds above 0, or None for no thread")
-    return seconds(interval)
+    try:
+        checked = seconds(interval)
+    except ValueError:
+        checked = 0.0
+    if not checked:
+        raise ValueError(f"cleanup_interval is a number of seconds above 0, or None for no thread, not {interval!r}")
+    return checked
 
 
 def _clean(reference: weakref.ref[Cleanable], stopped: threading.Event, interval: float) -> None:

@@ -118,12 +118,16 @@ class PickleCodec:
             raise InvalidValueError(f"{type(value).__qualname__} cannot be pickled: {exc}") from exc
 
     def loads(self, payload: bytes) -> object:
-        """Return the value of `payload`, or raise ValueError. May run code."""
+        """Return the value of `payload`, or raise ValueError. May run code.
+
+        ImportError or AttributeError, where a class that the value needs cannot be found.
+        """
         import pickle
 
         try:
             return pickle.loads(payload)  # noqa: S301 - the caller chose it by name
-        except MemoryError:
+        except (MemoryError, ImportError, AttributeError):
+            # What the value needs is not here; that says nothing against the file.
             raise
         except Exception as exc:  # damaged pickles and the classes in them raise anything
             raise ValueError(f"not a pickle that can be read here: {type(exc).__name__}: {exc}") from exc

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from operator import add
+from contextlib import contextmanager, suppress
 from typing import Self, TypeVar, cast, overload
 
+from diskdict.changes import joined, total
 from diskdict.cleanup import Cleaner, checked_interval
 from diskdict.codecs import Codec
-from diskdict.errors import ConflictError, KeyExistsError
+from diskdict.errors import ClosedError, ConflictError, KeyExistsError, ReadOnlyError
 from diskdict.expiring import Expiring
 from diskdict.face import K, Missing, Pairs, V, pairs
 from diskdict.flights import Flights
@@ -18,7 +18,7 @@ from diskdict.keys import find, respelled
 from diskdict.limits import Limits
 from diskdict.store import ABSENT, NOT_SET, OnlyIf, Store, Ttl
 from diskdict.values import Values, ask
-from diskdict.writeback import same
+from diskdict.writeback import CONSTANT, same
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
@@ -152,6 +152,10 @@ class StoreDict(Expiring[K, V]):
     def __reversed__(self) -> Iterator[K]:
         return self._keys(self._store.scan(reverse=True))
 
+    def _listed(self) -> list[K]:
+        with self._store.exclusive():
+            return list(self)
+
     def _keys(self, texts: Iterator[str]) -> Iterator[K]:
         for text in texts:
             yield cast(K, text) if text[:1] != "=" else self._key(text)
@@ -242,8 +246,9 @@ class StoreDict(Expiring[K, V]):
         text = find(key)
         if text is None:
             return False
+        removed = self._store.delete(text)
         self._values.forget(text)
-        return self._store.delete(text)
+        return removed
 
     def get_or_set(self, key: K, factory: Callable[[], V], *, ttl: Ttl = None) -> V:
         """Return the value of `key`; where there is none, store and return what `factory` gives.
@@ -258,6 +263,8 @@ class StoreDict(Expiring[K, V]):
         found = values.find(text)
         if found is not NOT_SET:
             return found
+        if self._store.readonly:
+            raise ReadOnlyError(f"{key!r} is missing, and this handle was opened with readonly=True")
 
         def compute() -> tuple[V, bytes]:
             current = values.current(text)
@@ -286,6 +293,11 @@ class StoreDict(Expiring[K, V]):
         current = None if text is None else self._values.current(text)
         if text is None or current is None or current.value is NOT_SET:
             raise KeyError(key)
+        if type(current.value) in CONSTANT:
+            raise TypeError(
+                f"edit changes a value in place, and {type(current.value).__name__} cannot be; assign it,"
+                " or use increment or append"
+            )
         # A copy of its own: with writeback, the value handed out must not keep what a failed block did to it.
         value = self._loads(current.payload)
         yield value
@@ -297,11 +309,11 @@ class StoreDict(Expiring[K, V]):
 
     def increment(self, key: K, delta: Number = 1) -> Number:
         """Add `delta` to a number and return the sum. A missing key counts from 0."""
-        return cast(Number, self._change(key, lambda value: _sum(value, delta)))
+        return cast(Number, self._change(key, lambda value: total(value, delta)))
 
     def append(self, key: K, tail: Tail) -> Tail:
         """Join `tail` to the end of a str, bytes or list and return the whole. A missing key becomes `tail`."""
-        return cast(Tail, self._change(key, lambda value: _joined(value, tail)))
+        return cast(Tail, self._change(key, lambda value: joined(value, tail)))
 
     def _change(self, key: K, change: Callable[[object], object]) -> V:
         text, spelled = self._values.key(key)
@@ -409,28 +421,15 @@ class StoreDict(Expiring[K, V]):
             self._values.forget_all()
             self._store.close()
 
+    def __del__(self) -> None:
+        # What was handed out and changed would be lost without a word; shelve does the same.
+        values = self.__dict__.get("_values")
+        if values is not None:
+            with suppress(ClosedError):
+                values.settle_all()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _sum(value: object, delta: float) -> float:
-    return _number(0 if value is NOT_SET else value) + _number(delta)
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"increment adds int or float, not {value!r}")
-    return value
-
-
-def _joined(value: object, tail: str | bytes | list[object]) -> object:
-    if type(tail) not in (str, bytes, list):
-        raise TypeError(f"append joins str, bytes or list, not {tail!r}")
-    if value is NOT_SET:
-        return tail[:]
-    if type(value) is not type(tail):
-        raise TypeError(f"append joins two of a kind; the value is {type(value).__name__}, the tail {tail!r}")
-    return add(value, tail)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -103,7 +105,8 @@ class DiskDict(StoreDict[K, V]):
     cleanup_interval: float, optional
         Seconds between two removals of expired keys by a thread of its own.
     on_corrupt: "raise", "miss" or "quarantine"
-        What a damaged value is to its reader: a CorruptValueError, missing, or moved aside and missing.
+        What a damaged value is to who reads it: a CorruptValueError, missing, or moved aside and missing. As long as
+        its file is in place the key is there for ``in``, ``len`` and iteration.
     perm: int, optional
         Permission bits of the files, 0o600.
     clock: callable
@@ -209,7 +212,7 @@ class DiskDict(StoreDict[K, V]):
         **options: Unpack[Options],
     ) -> DiskDict[A, B | None]:
         """Return a dict at `path` with the keys of `iterable`, all with `value`; the options are those of the class."""
-        made: DiskDict[A, B | None] = DiskDict(path, **options)
+        made = cast(DiskDict[A, B | None], cls(path, **options))
         try:
             made.set_many((key, value) for key in iterable)
         except BaseException:
@@ -225,8 +228,9 @@ class DiskDict(StoreDict[K, V]):
     def path_for(self, key: K) -> Path:
         """Return the file that holds the value of `key`. KeyError if it is missing.
 
-        The file holds the value's bytes and nothing else. Read it, link it, hand it to other programs; change it only
-        while the store is closed.
+        The file holds the value's bytes and nothing else. Read it, hand it to other programs. Change it only while the
+        store is closed, and call `repair` after: a change by hand is the key's new value until the store is left
+        unclean, and looks like damage then.
         """
         text = self._settled(key)
         self._stat(key)
@@ -272,27 +276,39 @@ class DiskDict(StoreDict[K, V]):
             )
 
     def close(self) -> None:
-        if "_unopened" not in self.__dict__:
-            super().close()
+        if "_unopened" in self.__dict__:
+            return
+        if not self._folder.is_open:
+            # After a fork: what was handed out is the parent's to write back.
+            self._values.forget_all()
+        super().close()
 
-    def __reduce__(self) -> tuple[Callable[[str, Options], DiskDict[object, object]], tuple[str, Options]]:
-        return _unpickled, (self._path, self._options)
+    def __repr__(self) -> str:
+        if "_unopened" in self.__dict__ or self._folder.is_open:
+            return super().__repr__()
+        return f"<closed {type(self).__name__} {self._path!r}>"
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[type, str, Options]]:
+        return _unpickled, (type(self), self._path, self._options)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            # Only a handle that came out of a pickle in another process lacks attributes: it opens when first used.
-            unopened = self.__dict__.pop("_unopened", None)
-            if unopened is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            try:
-                self.__init__(self._path, **self._options)
-            except BaseException:
-                self._unopened = unopened
-                raise
-            return getattr(self, name)
+            # Only a handle that came out of a pickle in another process lacks attributes: it opens when first used, by
+            # one thread while the others wait.
+            with self.__dict__.get("_opening", _NO_LOCK):
+                if self.__dict__.pop("_unopened", False):
+                    try:
+                        self.__init__(self._path, **self._options)
+                    except BaseException:
+                        self._unopened = True
+                        raise
+                if name in self.__dict__:
+                    return self.__dict__[name]
+            return super().__getattribute__(name)
 
 
+_NO_LOCK = contextlib.nullcontext()
 _live: weakref.WeakValueDictionary[tuple[int, int], DiskDict[object, object]] = weakref.WeakValueDictionary()
 
 
@@ -301,22 +317,23 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _unpickled(path: str, options: Options) -> DiskDict[object, object]:
+def _unpickled(kind: type[DiskDict[object, object]], path: str, options: Options) -> DiskDict[object, object]:
     try:
         known = _live.get(_identity(path))
     except OSError:
         known = None
     if known is not None and known._folder.is_open:
         return known
-    handle: DiskDict[object, object] = DiskDict.__new__(DiskDict)
-    handle.__dict__.update(_path=path, _options=options, _unopened=True)
+    handle: DiskDict[object, object] = kind.__new__(kind)
+    handle.__dict__.update(_path=path, _options=options, _unopened=True, _opening=threading.RLock())
     return handle
 
 
 @atexit.register
 def _close_all() -> None:
-    for handle in list(_live.values()):
-        handle.close()
+    with contextlib.ExitStack() as stack:
+        for handle in list(_live.values()):
+            stack.callback(handle.close)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -336,7 +353,7 @@ def _fresh_path() -> str:
 
 
 def open_dict(
-    url: str,
+    url: str | os.PathLike[str],
     *,
     codec: str | Codec = "json",
     default_ttl: Ttl = None,
@@ -350,6 +367,7 @@ def open_dict(
 
     The options mean what they mean for `DiskDict`; a folder that needs others is opened with that class.
     """
+    url = os.fspath(url)
     if scheme_of(url) == "file":
         return DiskDict(
             path_of_url(url),

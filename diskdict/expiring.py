@@ -39,7 +39,10 @@ class Expiring(DictFace[K, V]):
         return self._amend_expiry(key, self._values.expires(ttl))
 
     def touch(self, key: K, ttl: Ttl = None) -> bool:
-        """Start the time-to-live of `key` again, at `ttl` or else at ``default_ttl``; say whether it was there."""
+        """Start the time-to-live of `key` again, at `ttl` or else at ``default_ttl``; say whether it was there.
+
+        Where neither is given it lives for ever.
+        """
         return self._amend_expiry(key, self._values.expires(ttl))
 
     def persist(self, key: K) -> bool:

@@ -110,6 +110,9 @@ class DictValues(_View[K, V], ValuesView[V]):
 
     _name = "dict_values"
 
+    def __contains__(self, value: object) -> bool:
+        return any(found is value or found == value for found in self)
+
     def __iter__(self) -> Iterator[V]:
         return self._values(iter(self._mapping))
 
@@ -166,7 +169,17 @@ class DictFace(MutableMapping[K, V]):
 
     def copy(self) -> dict[K, V]:
         """Return a plain dict of what is here now."""
-        return dict(self.items())
+        return dict(self._now())
+
+    def _now(self) -> Iterator[tuple[K, V]]:
+        """Yield the pairs of the keys that are here now; keys that others add or remove meanwhile are no error."""
+        for key in self._listed():
+            value: V | Missing = self.get(key, NOT_SET)
+            if value is not NOT_SET:
+                yield key, value
+
+    def _listed(self) -> list[K]:
+        return list(self)
 
     def popitem(self, *, last: bool = True) -> tuple[K, V]:
         """Remove and return the pair that was inserted last, or first with ``last=False``."""
@@ -196,12 +209,12 @@ class DictFace(MutableMapping[K, V]):
             return NotImplemented
         if self is other:
             return True
-        return len(self) == len(other) and all(_has(other, key, value) for key, value in self.items())
+        return len(self) == len(other) and all(_has(other, key, value) for key, value in self._now())
 
     def __or__(self, other: Mapping[A, B]) -> dict[K | A, V | B]:
         if not isinstance(other, Mapping):
             return NotImplemented
-        merged: dict[K | A, V | B] = dict(self.items())
+        merged: dict[K | A, V | B] = dict(self._now())
         merged.update(other.items())
         return merged
 
@@ -209,7 +222,7 @@ class DictFace(MutableMapping[K, V]):
         if not isinstance(other, Mapping):
             return NotImplemented
         merged: dict[K | A, V | B] = dict(other.items())
-        merged.update(self.items())
+        merged.update(self._now())
         return merged
 
     def __ior__(self, other: Pairs[K, V]) -> Self:  # type: ignore[misc]  # takes more than `|`, as dict's does
@@ -218,7 +231,7 @@ class DictFace(MutableMapping[K, V]):
 
     @reprlib.recursive_repr("{...}")
     def __repr__(self) -> str:
-        return "{" + ", ".join(f"{key!r}: {value!r}" for key, value in self.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {value!r}" for key, value in self._now()) + "}"
 
 
 def _has(mapping: Mapping[object, object], key: object, value: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple, Self
 
 from diskdict.store import NEVER
@@ -37,6 +38,7 @@ class Index:
     their order. ``uncertain`` are the keys of changes that have begun and not ended: what is known of them is to be
     asked from the disk. ``torn`` is True while it is being changed: left so by an interruption, nothing in it counts.
     ``changed`` says whether it is other than what was kept on disk, ``typed`` how many texts begin with ``=``.
+    ``stuck`` are expired keys whose files could not be removed.
 
     Notes
     -----
@@ -51,6 +53,7 @@ class Index:
         self.expires: dict[str, float] = {}
         self.spellings: dict[str, str] = {}
         self.uncertain: set[str] = set()
+        self.stuck: set[str] = set()
         self.typed = 0
         self.payload_bytes = 0
         self._orders = array("q")
@@ -134,6 +137,7 @@ class Index:
 
     def set_expiry(self, key: str, expires: float) -> None:
         """Record when a key that is there expires."""
+        self.stuck.discard(key)
         self._dead.pop(key, None)
         if expires == NEVER:
             self.expires.pop(key, None)
@@ -172,6 +176,7 @@ class Index:
         if self.expires:
             self.expires.pop(key, None)
             self._dead.pop(key, None)
+            self.stuck.discard(key)
         if self.spellings:
             self.spellings.pop(key, None)
         self.torn = False
@@ -215,17 +220,25 @@ class Index:
         return len(self.rows) - len(self.dead(now))
 
     def has_dead(self, now: float) -> bool:
-        """Return whether `dead` would have any key, at the cost of one comparison."""
-        return bool(self._dead) or (bool(self._due) and self._due[0][0] <= now)
+        """Return whether `some_dead` may have any key, at the cost of two comparisons."""
+        return len(self._dead) > len(self.stuck) or (bool(self._due) and self._due[0][0] <= now)
 
-    def dead(self, now: float) -> dict[str, None]:
-        """Return the keys that have expired, soonest first; a clock that went back has them live again."""
+    def some_dead(self, now: float, limit: int | None) -> list[str]:
+        """Return keys that have expired, soonest first, at most `limit`, without those that could not be removed."""
+        dead = self.dead(now, None if limit is None else limit + len(self.stuck))
+        return list(islice((key for key in dead if key not in self.stuck), limit))
+
+    def dead(self, now: float, limit: int | None = None) -> dict[str, None]:
+        """Return the keys that have expired, soonest first; a clock that went back has them live again.
+
+        Once there are `limit` of them no more are looked for.
+        """
         if now < self._now:
             for key in self._dead:
                 heapq.heappush(self._due, (self.expires[key], key))
             self._dead.clear()
         self._now = now
-        while self._due and self._due[0][0] <= now:
+        while self._due and self._due[0][0] <= now and (limit is None or len(self._dead) < limit):
             when, key = self._due[0]
             if self.expires.get(key) == when:
                 self._dead[key] = None
@@ -245,7 +258,8 @@ class Index:
         for key in keys:
             if changes != self._size_changes:
                 raise RuntimeError("dictionary changed size during iteration")
-            if key.startswith(prefix) and self.expires.get(key, NEVER) > now:
+            # Swept meanwhile, an expired key is in neither.
+            if key.startswith(prefix) and key in self.rows and self.expires.get(key, NEVER) > now:
                 yield key
         if changes != self._size_changes:
             raise RuntimeError("dictionary changed size during iteration")

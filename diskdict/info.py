@@ -32,7 +32,8 @@ def describe(stat: Stat) -> Info:
     """Return what people see of a `Stat`."""
     return Info(
         created_at=stat.created,
-        updated_at=stat.updated,
+        # The filesystem's clock goes by ticks of a few milliseconds.
+        updated_at=max(stat.created, stat.updated),
         expires_at=None if stat.expires == NEVER else stat.expires,
         size=stat.size,
         version=stat.version,

@@ -202,20 +202,37 @@ class LockFile:
             if time.monotonic() >= deadline:
                 raise StoreLockedError(self._folder.path, self._holder()) from None
             return False
-        if os.path.samestat(os.fstat(self.fd), self._folder.stat(LOCK)):
+        if self._is_in_place():
             return True
         # The file was replaced between opening and locking: what is locked is not what others will lock.
         mistaken, self.fd = self.fd, self._open()
         os.close(mistaken)
         return False
 
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.fd), self._folder.stat(LOCK))
+        except FileNotFoundError:
+            return False
+
     def _read(self) -> bytes:
         os.lseek(self.fd, 0, os.SEEK_SET)
         return os.read(self.fd, _SIZE)
 
     def _holder(self) -> str:
+        if not self.shared and self._is_read():
+            return "readers, opened with readonly=True"
         page = decode_page(self._read())
         return page.holder() if page is not None else "another process"
+
+    def _is_read(self) -> bool:
+        # Readers write nothing, so that the page names whoever wrote last.
+        try:
+            _flock(self.fd, shared=True)
+        except OSError:
+            return False
+        _unlock(self.fd)
+        return True
 
     def write(self, page: Page, *, durable: bool = False) -> None:
         """Write the page, on disk before this returns if `durable`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, NamedTuple
 
 import ujson
@@ -87,6 +88,9 @@ def load(folder: Folder) -> Manifest | None:
         pass
     foreign = sorted(name for name, _ in folder.list() if name not in OWN_NAMES or _holds_something(folder, name))
     if foreign:
+        # Between the two looks somebody else may have made the store.
+        with contextlib.suppress(FileNotFoundError):
+            return decode(folder.read(MANIFEST), folder.path)
         raise FormatError(
             f"{folder.path} is no store and not empty (it holds {foreign[0]!r}); give the path of a store or a new path"
         )
@@ -115,4 +119,4 @@ def agree(found: Manifest, wanted: Manifest, path: str, *, shards_given: bool) -
         pairs.append(("shards", str(found.shards), str(wanted.shards)))
     for what, there, asked in pairs:
         if there != asked:
-            raise FormatError(f"{path} has {what} {there!r}, not {asked!r}; open it with {what}={there!r}")
+            raise FormatError(f"{path} was made with {what} {there!r}, not {asked!r}, and keeps it")

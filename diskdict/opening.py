@@ -121,3 +121,21 @@ def _claim(lockfile: LockFile | None, *, fresh: bool) -> Page:
     if lockfile is not None and not lockfile.shared:
         lockfile.write(page)
     return page
+
+
+def check_choice(name: str, given: str, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError where an option is none of its choices."""
+    if given not in choices:
+        raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {given!r}")
+
+
+def check_number(name: str, given: float) -> None:
+    """Raise a ValueError where an option is no number from 0."""
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given >= 0:
+        raise ValueError(f"{name} is a number from 0, not {given!r}")
+
+
+def check_perm(perm: int | None) -> None:
+    """Raise a ValueError where an option is neither None nor the permission bits of a file that its owner can use."""
+    if perm is not None and not (type(perm) is int and 0 <= perm <= 0o777 and perm & 0o600 == 0o600):
+        raise ValueError(f"perm is the permission bits of a file, the owner's 0o600 among them, not {perm!r}")

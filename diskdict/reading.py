@@ -61,8 +61,9 @@ class FolderReader(Store):
         index = self._index
         if index.loaded and key not in index.rows and key not in index.uncertain:
             return None
-        if self._cache is not None:
-            return self._read_through(self._cache, key)
+        cache = self._cache
+        if cache is not None:
+            return self._read_through(cache, key)
         try:
             path = self.files.path(key)
             if not self._careful:
@@ -165,7 +166,9 @@ class FolderReader(Store):
     def contains(self, key: str) -> bool:
         index = self._index
         if index.loaded and key not in index.uncertain:
-            return key in index.rows and (not index.expires or index.expires.get(key, NEVER) > self.clock())
+            # The expiry first: a sweep takes the row away before it.
+            expires = index.expires.get(key, NEVER) if index.expires else NEVER
+            return key in index.rows and (expires == NEVER or expires > self.clock())
         found = self._find(key)
         return found is not None and found.expires > self.clock()
 

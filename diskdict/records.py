@@ -252,6 +252,9 @@ class RecordFiles:
         except BaseException:
             self.companions.discard_orphans(target)
             self.companions.discard_orphans(source)
+            if old.version:
+                with contextlib.suppress(OSError):
+                    self.amend(source, new, old)
             raise
         if beside:
             self.companions.discard_sidecar(source)

@@ -115,7 +115,10 @@ class _Inspection:
     def _decodes(self, payload: bytes) -> bool:
         try:
             self._loads(payload)
-        except ValueError:
+        except (ImportError, AttributeError):
+            # A class that a pickle needs is not here: that says nothing against the file.
+            return True
+        except Exception:  # noqa: BLE001  # a codec of the caller's raises what it likes
             return False
         return True
 
@@ -140,8 +143,10 @@ def repair(store: FolderStore, loads: Decodes) -> Report:
         lost = _Lost(store)
         # Those without a place get theirs by age.
         found.sort(key=lambda each: (each.problem == "stripped", lost.age(each)))
-        done = tuple(each._replace(action=_mend(store, each, lost)) for each in found)
-        store.reload()
+        try:
+            done = tuple(each._replace(action=_mend(store, each, lost)) for each in found)
+        finally:
+            store.reload()
         store.trust()
         return Report(inspection.checked, done)
 

@@ -36,6 +36,19 @@ def ask(question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise CorruptValueError(keys.decode(str(error.key)), error.path, error.detail) from None
 
 
+def _within(limits: Limits | None, dumps: Callable[[V], bytes]) -> Callable[[V], bytes]:
+    """Return what gives the payload of a value to write, or refuses it by the limits."""
+    if limits is None:
+        return dumps
+
+    def encoded(value: V) -> bytes:
+        payload = dumps(value)
+        limits.check_value(value, payload)
+        return payload
+
+    return encoded
+
+
 class Values(Generic[V]):
     """Encodes and decodes, holds the limits of keys and values, and knows what `writeback` has handed out.
 
@@ -57,6 +70,7 @@ class Values(Generic[V]):
         self.loads = cast(Callable[[bytes], V], resolved.loads)
         self._default_ttl = default_ttl
         self._limits = limits
+        self.encoded = _within(limits, self.dumps)
         self.held = Writeback(store, self.encoded, self.loads) if writeback else None
 
     @property
@@ -77,13 +91,6 @@ class Values(Generic[V]):
             self._limits.check_key(key, text)
         return text, None if text is key else keys.spelling(key, text)
 
-    def encoded(self, value: V) -> bytes:
-        """Return the payload of a value to write."""
-        payload = self.dumps(value)
-        if self._limits is not None:
-            self._limits.check_value(value, payload)
-        return payload
-
     def decoded(self, text: str, record: Record) -> V | Missing:
         """Return the value of a record, or NOT_SET where the store wants a damaged one to be missing."""
         if self.held is None:
@@ -100,21 +107,6 @@ class Values(Generic[V]):
 
     def find(self, text: str) -> V | Missing:
         """Return the value of a key."""
-        if self.held is not None:
-            return self._find_held(text, self.held)
-        payload = ask(self.store.read, text)
-        if payload is None:
-            return NOT_SET
-        try:
-            return self.loads(payload)
-        except ValueError as error:
-            self.reject(text, payload, error)
-            return NOT_SET
-
-    def _find_held(self, text: str, held: Writeback[V]) -> V | Missing:
-        value = held.find(text)
-        if value is not NOT_SET:
-            return value
         if self.held is None:
             payload = ask(self.store.read, text)
             return NOT_SET if payload is None else self._decoded(text, payload)

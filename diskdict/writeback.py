@@ -10,7 +10,7 @@ from diskdict.store import NOT_SET, Mark, Record, Store
 
 V = TypeVar("V")
 
-_CONSTANT: Final = frozenset({str, bytes, int, float, bool, type(None)})
+CONSTANT: Final = frozenset({str, bytes, int, float, bool, type(None)})
 
 
 class _Held(Generic[V]):
@@ -73,7 +73,7 @@ class Writeback(Generic[V]):
 
     def remember(self, text: str, value: V, payload: bytes, version: int) -> None:
         """Hold a value that is in the store as `payload`, unless it is of a kind that cannot change."""
-        if type(value) in _CONSTANT:
+        if type(value) in CONSTANT:
             self.forget(text)
         else:
             self._held[text] = _Held(value, payload, version)

@@ -30,7 +30,7 @@ class Actor:
         self._pipe = Client(address, "AF_UNIX")
         self.pid: int = self._pipe.recv()
 
-    def start(self, code: str, **names: object) -> None:
+    def start(self, code: str, /, **names: object) -> None:
         """Begin to run statements; `names` are variables for them, and ``say`` sends something for `hear`."""
         self._pipe.send(("exec", code, names))
 
@@ -45,12 +45,12 @@ class Actor:
             raise error
         return result
 
-    def run(self, code: str, **names: object) -> None:
+    def run(self, code: str, /, **names: object) -> None:
         """Run statements."""
         self.start(code, **names)
         self.hear()
 
-    def ask(self, expression: str, **names: object) -> Any:
+    def ask(self, expression: str, /, **names: object) -> Any:
         """Return what an expression is."""
         self._pipe.send(("eval", expression, names))
         return self.hear()

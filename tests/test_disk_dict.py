@@ -228,7 +228,7 @@ def test_another_codec_is_refused(opened: Open) -> None:
     """Values of one codec are not read by another; the message names both."""
     opened(codec="raw").close()
 
-    with pytest.raises(FormatError, match=r"'raw'.*'json'.*codec='raw'"):
+    with pytest.raises(FormatError, match=r"codec 'raw'.*'json'"):
         opened()
     with opened(codec="raw") as d:
         d["k"] = b"1"
@@ -246,7 +246,7 @@ def test_another_number_of_shards_is_refused(opened: Open) -> None:
     """A number that is given has to be that of the folder; none given takes what is there."""
     opened(shards=16).close()
 
-    with pytest.raises(FormatError, match=r"'16'.*'256'.*shards='16'"):
+    with pytest.raises(FormatError, match=r"shards '16'.*'256'"):
         opened(shards=256)
     with opened() as d:
         d["k"] = 1

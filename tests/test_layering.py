@@ -24,7 +24,7 @@ LAYERS = (
     ("reading",),
     ("backends.file", "backends.memory"),
     ("backends.__init__",),
-    ("face", "info", "cleanup"),
+    ("changes", "face", "info", "cleanup"),
     ("writeback",),
     ("values",),
     ("expiring",),

@@ -206,6 +206,23 @@ def test_reads_are_checked_until_verified(unclean: Open, folder: Path) -> None:
     assert (here, there) == ("edited", "edited")
 
 
+@pytest.mark.parametrize("lock", ["gone", "empty"])
+def test_expiry_counts_when_verified_without_a_lock_page(
+    filled: Open, folder: Path, clock, lock: str, anywhere: str
+) -> None:
+    """That nothing is torn does not mean that nothing expires, where the page that would say so was lost."""
+    (folder / "lock").write_bytes(b"")
+    if lock == "gone":
+        (folder / "lock").unlink()
+    for _ in range(2):
+        with filled() as d:
+            assert d.verify().ok
+            assert d["b"] == [1, 2]
+            clock.tick(50)
+            assert d.get("b") is None
+            clock.tick(-50)
+
+
 def test_reads_are_checked_before_verified(unclean: Open, folder: Path) -> None:
     """A process that ends cleanly and has not verified leaves the question open."""
     unclean().close()

@@ -37,7 +37,8 @@ def scheme_of(url: str) -> str:
     scheme, colon, _ = url.partition(":")
     if colon and scheme in BACKENDS:
         return scheme
-    if "://" in url:
+    # One letter is a drive.
+    if "://" in url or (colon and scheme.isalnum() and len(scheme) > 1):
         known = ", ".join(f"{name}:" for name in BACKENDS)
         raise ValueError(f"no backend for {url!r}; a URL of a store begins with one of {known}")
     return "file"

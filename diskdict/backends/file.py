@@ -22,7 +22,7 @@ from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
 from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
-from diskdict.opening import Opened, Way, open_folder
+from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder
 from diskdict.reading import FolderReader, OnCorrupt, is_stripped
 from diskdict.records import RecordFiles
 from diskdict.scanning import highest
@@ -56,7 +56,7 @@ class FolderStore(FolderReader):
     lock: optional
         A lock, or a factory of locks, to hold around every change in place of an RLock.
     on_corrupt: "raise", "miss" or "quarantine"
-        What a damaged value is to its reader: a CorruptValueError, absent, or set aside and absent.
+        What a damaged value is to who reads it: a CorruptValueError, absent, or set aside and absent.
     perm: int, optional
         Permission bits of the files, 0o600 by default; the store keeps them.
     cache_bytes: int
@@ -91,12 +91,11 @@ class FolderStore(FolderReader):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._closed = True
-        _check_choice("durability", durability, ("process", "full"))
-        _check_choice("on_corrupt", on_corrupt, ("raise", "miss", "quarantine"))
-        _check_number("timeout", timeout)
-        _check_number("cache_bytes", cache_bytes)
-        if perm is not None and not (type(perm) is int and 0 <= perm <= 0o777 and perm & 0o600 == 0o600):
-            raise ValueError(f"perm is the permission bits of a file, the owner's 0o600 among them, not {perm!r}")
+        check_choice("durability", durability, ("process", "full"))
+        check_choice("on_corrupt", on_corrupt, ("raise", "miss", "quarantine"))
+        check_number("timeout", timeout)
+        check_number("cache_bytes", cache_bytes)
+        check_perm(perm)
         self.clock = clock
         self.readonly = readonly
         self.on_corrupt = on_corrupt
@@ -142,9 +141,7 @@ class FolderStore(FolderReader):
 
     def _prepare(self) -> None:
         """Make sure that a change may begin: the handle can write, the page says so, nothing is left uncertain."""
-        self.check_open()
-        if self.readonly:
-            raise ReadOnlyError(f"{self.folder.path} was opened with readonly=True")
+        self._check_not_readonly()
         if self.files.failure is not None:
             raise self.files.failure
         if not self._ready:
@@ -153,6 +150,11 @@ class FolderStore(FolderReader):
             self.ledger.begin()
             self._ready = True
         self.settle()
+
+    def _check_not_readonly(self) -> None:
+        self.check_open()
+        if self.readonly:
+            raise ReadOnlyError(f"{self.folder.path} was opened with readonly=True")
 
     def put(
         self,
@@ -171,7 +173,7 @@ class FolderStore(FolderReader):
             now = self.clock()
             index = self._index
             if index.expires and index.has_dead(now):
-                self.sweep(_SWEPT_BY_A_WRITE)
+                self._sweep_some()
             path = self.files.path(key)
             old = place = None
             if index.loaded and only_if is None and not self.files.companions.sidecars:
@@ -248,8 +250,8 @@ class FolderStore(FolderReader):
             if not self._ready or self._index.uncertain or self.files.failure:
                 self._prepare()
             index = self._index
-            if index.has_dead(self.clock()):
-                self.sweep(_SWEPT_BY_A_WRITE)
+            if index.expires and index.has_dead(self.clock()):
+                self._sweep_some()
             if index.loaded and key not in index.rows:
                 return False
             path = self.files.path(key)
@@ -301,11 +303,24 @@ class FolderStore(FolderReader):
 
     def sweep(self, limit: int | None = None) -> int:
         with self._lock:
-            self._prepare()
-            dead = list(self.index().dead(self.clock()))[:limit]
+            self._check_not_readonly()
+            if not self.ledger.page.expiring:
+                return 0
+            dead = self.index().some_dead(self.clock(), limit)
+            if dead:
+                self._prepare()
             for key in dead:
                 self._remove(key, self.files.path(key), expired=True)
             return len(dead)
+
+    def _sweep_some(self) -> None:
+        # By the way of a write to another key, which is not to fail for this.
+        for key in self._index.some_dead(self.clock(), _SWEPT_BY_A_WRITE):
+            try:
+                self._remove(key, self.files.path(key), expired=True)
+            except OSError:
+                self._index.stuck.add(key)
+                self._unmark(key)
 
     def quarantine(self, key: str, payload: bytes) -> None:
         with self._lock:
@@ -345,6 +360,8 @@ class FolderStore(FolderReader):
         """Forget the index: files were changed behind its back."""
         with self._lock:
             self._index = Index()
+            if self._cache is not None:
+                self._cache.clear()
 
     def trust(self) -> None:
         """Go on without checking every read: all values were found whole."""
@@ -404,6 +421,8 @@ class FolderStore(FolderReader):
     def __del__(self) -> None:
         forgotten = not self._closed
         if not self._released:
+            # Nobody else has this store, and the lock may be one that is shared with another and held just now.
+            self._lock = mutation_lock(None)
             self.close()
         # Last: where warnings are errors it raises.
         if forgotten:
@@ -429,13 +448,3 @@ def open_url(
     """Return the store of ``file:///some/folder``."""
     path = os.path.abspath(os.path.expanduser(path_of_url(url)))
     return FolderStore(path, codec=codec, clock=clock, lock=lock, limits=limits)
-
-
-def _check_choice(name: str, given: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, not {given!r}")
-
-
-def _check_number(name: str, given: float) -> None:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given >= 0:
-        raise ValueError(f"{name} is a number from 0, not {given!r}")

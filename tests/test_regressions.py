@@ -1,0 +1,377 @@
+"""Defects that were found by reading, each held by the shortest story that shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clock
+
+from diskdict import (
+    CorruptValueError,
+    DiskDict,
+    FormatError,
+    ReadOnlyError,
+    open_dict,
+)
+
+
+class Named(DiskDict[Any, Any]):
+    """A subclass, as people make them."""
+
+
+def run(code: str, *arguments: object) -> str:
+    """Return what a program of its own prints."""
+    program = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.run(program, capture_output=True, text=True, check=True).stdout
+
+
+def test_swept_keys_do_not_come_back_in_an_iteration(folder: Path, clock: Clock) -> None:
+    """Keys that have expired before an iteration are not seen by it, even if it is its writes that remove them."""
+    with DiskDict(folder, clock=clock) as d:
+        d["live"] = 1
+        for key in "uvwxyz":
+            d.set(key, 1, ttl=5)
+        clock.tick(10)
+        seen = []
+        for key in d:
+            seen.append(key)
+            d["live"] = 2
+
+        assert seen == ["live"]
+
+
+def test_a_pickle_without_its_class_is_not_set_aside(folder: Path) -> None:
+    """What cannot be imported here is not damage: it stays where it is, and the error says what is missing."""
+    with DiskDict(folder, codec="pickle", on_corrupt="quarantine") as d:
+        d["k"] = 1
+        path = d.path_for("k")
+        path.write_bytes(b"cnowhere\nNothing\n.")
+
+        with pytest.raises(ModuleNotFoundError):
+            d["k"]
+        assert path.exists()
+        assert d.verify().problems[0].problem == "edited"
+
+
+def test_creation_by_two_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that becomes a store between the two looks at it is a store, not a foreign folder."""
+    from diskdict import files
+
+    look = files.Folder.list
+    others = []
+
+    def list_late(self: files.Folder, path: str = ".") -> Any:
+        monkeypatch.setattr(files.Folder, "list", look)
+        others.append(DiskDict(folder))
+        others[0]["k"] = 1
+        others[0].close()
+        return look(self, path)
+
+    folder.mkdir()
+    monkeypatch.setattr(files.Folder, "list", list_late)
+    with DiskDict(folder) as d:
+        assert d == {"k": 1}
+
+
+def test_the_cache_forgets_what_repair_sets_aside(folder: Path) -> None:
+    """A value that was read before its file was torn is gone with it."""
+    with DiskDict(folder, cache_bytes=1000) as d:
+        d["a"] = [1]
+        assert d["a"] == [1]
+        d.path_for("a").write_bytes(b"")
+        d.repair()
+
+        assert "a" not in d
+        assert d.get("a") is None
+
+
+def test_writeback_of_a_forgotten_handle(folder: Path) -> None:
+    """A handle that was not closed writes back when it is collected, which is at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        d = DiskDict(folder, writeback=True)
+        d["list"] = []
+        d["list"].append(1)
+        del d
+
+    with DiskDict(folder) as d:
+        assert d == {"list": [1]}
+
+
+def test_a_handle_collected_under_a_shared_lock(tmp_path: Path) -> None:
+    """Two stores may share one lock that is not re-entrant, even if the one is collected while the other writes."""
+    program = """
+        import gc, sys, threading
+        from diskdict import DiskDict
+
+        lock = threading.Lock()
+        one = DiskDict(sys.argv[1] + "/one", lock=lock)
+        one["k"] = 1
+        one.itself = one
+        other = DiskDict(sys.argv[1] + "/other", lock=lock)
+        del one
+        with other._store.exclusive():
+            gc.collect()
+        other.close()
+        print("alive")
+    """
+
+    assert run(program, tmp_path) == "alive\n"
+
+
+@pytest.mark.parametrize("on_corrupt", ["miss", "quarantine"])
+def test_values_look_past_damage(folder: Path, on_corrupt: Any) -> None:
+    """A damaged value that is to be missing does not stop the search of a value."""
+    with DiskDict(folder, on_corrupt=on_corrupt) as d:
+        d["a"], d["b"] = 1, 2
+        d.path_for("a").write_bytes(b"")
+
+        assert 2 in d.values()
+        assert 1 not in d.values()
+        assert d.copy() == {"b": 2}
+
+
+def test_copies_beside_a_writer(folder: Path) -> None:
+    """copy(), repr, == and | take what is there, whatever another thread adds or removes meanwhile."""
+    with DiskDict(folder) as d:
+        d["stays"] = 1
+        done = threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                d["comes"] = 1
+                d.pop("comes", None)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(50):
+                assert d.copy()["stays"] == 1
+                assert repr(d).startswith("{'stays': 1")
+                assert (d | {"more": 1})["more"] == 1
+                assert d != {"stays": 2}
+        finally:
+            done.set()
+            writer.join()
+
+
+def test_an_expired_file_that_cannot_be_removed(folder: Path, clock: Clock) -> None:
+    """Writes to other keys go on, the key stays absent, and the cleaning by name says what is wrong."""
+    with DiskDict(folder, clock=clock) as d:
+        d.set("bad", 1, ttl=5)
+        path = d.path_for("bad")
+        clock.tick(10)
+        path.unlink()
+        (path / "inside").mkdir(parents=True)
+        d["ok"] = 1
+        d["ok"] = 2
+
+        assert d == {"ok": 2}
+        assert "bad" not in d
+        (path / "inside").rmdir()
+        path.rmdir()
+
+
+def test_many_dead_keys_cost_a_write_two(folder: Path, clock: Clock) -> None:
+    """A write removes two expired keys, however many there are, until none is left."""
+    with DiskDict(folder, clock=clock) as d:
+        for number in range(10):
+            d.set(f"k{number}", 1, ttl=5)
+        clock.tick(10)
+        left = []
+        for _ in range(6):
+            d["live"] = 1
+            left.append(d.stats().expired)
+
+        assert left == [8, 6, 4, 2, 0, 0]
+
+
+def test_a_subclass_stays_one(folder: Path, tmp_path: Path) -> None:
+    """fromkeys and pickling give the class they were asked of."""
+    with Named.fromkeys("ab", 0, path=folder) as d:
+        assert type(d) is Named
+        packed = pickle.dumps(d)
+        assert pickle.loads(packed) is d
+    again = pickle.loads(packed)
+
+    assert type(again) is Named
+    assert again == {"a": 0, "b": 0}
+    again.close()
+
+
+def test_a_stripped_file_from_the_far_future(folder: Path) -> None:
+    """No time that a filesystem holds keeps a store from being counted."""
+    with DiskDict(folder) as d:
+        d["a"], d["b"] = 1, 2
+        path = d.path_for("a")
+    os.removexattr(path, "user.diskdict")
+    os.utime(path, (10**10, 10**10))
+
+    with DiskDict(folder) as d:
+        assert list(d) == ["b", "a"]
+
+
+@pytest.mark.parametrize("value", [1, "text", b"bytes", None, True, 2.5])
+def test_edit_refuses_what_cannot_change(folder: Path, value: object) -> None:
+    """`with d.edit(k) as v: v += 1` would change nothing, and says so."""
+    with DiskDict(folder) as d:
+        d["k"] = value
+
+        with pytest.raises(TypeError, match="increment"), d.edit("k"):
+            pass
+
+
+def test_cleaning_where_nothing_expires_changes_nothing(folder: Path) -> None:
+    """A store without any time-to-live stays clean, whoever asks to remove what has expired."""
+    with DiskDict(folder) as d:
+        d["k"] = 1
+    page = (folder / "lock").read_bytes()
+    d = DiskDict(folder)
+    assert d.cleanup_expired() == 0
+    assert b'"clean":true' in (folder / "lock").read_bytes()
+    d.close()
+
+    assert b'"clean":true' in page
+
+
+def test_get_or_set_of_a_reader_calls_nothing(folder: Path) -> None:
+    """A handle that cannot store the result does not have it computed."""
+    DiskDict(folder).close()
+    with DiskDict(folder, readonly=True) as d, pytest.raises(ReadOnlyError):
+        d.get_or_set("k", lambda: pytest.fail("it was computed"))
+
+
+def test_verify_with_a_codec_that_raises_anything(folder: Path) -> None:
+    """An error of the caller's codec is a value that does not decode, not the end of verify."""
+
+    class Odd:
+        name = "odd"
+
+        def dumps(self, value: object) -> bytes:
+            return b"1"
+
+        def loads(self, payload: bytes) -> object:
+            return {b"1": 1}[payload]
+
+    with DiskDict(folder, codec=Odd()) as d:
+        d["k"] = 1
+        d.path_for("k").write_bytes(b"22")
+
+        assert [problem.problem for problem in d.verify().problems] == ["torn"]
+
+
+def test_a_key_is_not_older_than_its_last_change(folder: Path) -> None:
+    """The filesystem's clock is coarse; what people are shown is in order."""
+    with DiskDict(folder) as d:
+        for number in range(50):
+            d[number] = 1
+
+        infos = [d.info(number) for number in range(50)]
+    assert all(info.created_at <= info.updated_at for info in infos)
+
+
+@pytest.mark.parametrize("url", ["redis:x", "MEMORY:", "s3://bucket"])
+def test_no_folder_is_made_of_a_mistyped_url(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks like a URL and is none of ours is refused."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ValueError, match="no backend"):
+        open_dict(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_open_dict_takes_a_path_object(folder: Path) -> None:
+    """As DiskDict does."""
+    with open_dict(folder) as d:
+        d["k"] = 1
+
+    with DiskDict(folder) as again:
+        assert again == {"k": 1}
+
+
+def test_repr_of_a_closed_handle(folder: Path) -> None:
+    """A closed handle in a traceback says what it is."""
+    d: DiskDict[str, int] = DiskDict(folder)
+    d.close()
+
+    assert repr(d) == f"<closed DiskDict {str(folder)!r}>"
+
+
+def test_a_custom_codec_has_a_name_of_its_own(folder: Path) -> None:
+    """Another codec under the name of ours would leave a folder that lies about itself."""
+
+    class Json:
+        name = "json"
+
+        def dumps(self, value: object) -> bytes:
+            return b"x"
+
+        def loads(self, payload: bytes) -> object:
+            return payload
+
+    with pytest.raises(ValueError, match="another"):
+        DiskDict(folder, codec=Json())
+    assert not folder.exists()
+
+
+def test_bad_options_leave_no_folder(folder: Path) -> None:
+    """Options are looked at before anything is made."""
+    for options in ({"default_ttl": -1}, {"cleanup_interval": 0}, {"shards": 3}, {"limits": 5}):
+        with pytest.raises((ValueError, TypeError)):
+            DiskDict(folder, **options)  # type: ignore[arg-type]
+
+        assert not folder.exists(), options
+
+
+def test_damage_is_told_of_the_key(folder: Path) -> None:
+    """An error speaks of the key as its user knows it, and leads to the file."""
+    with DiskDict(folder) as d:
+        d[(1, "a")] = 1
+        path = d.path_for((1, "a"))
+        path.write_bytes(b"{")
+
+        with pytest.raises(CorruptValueError) as caught:
+            d[(1, "a")]
+        assert caught.value.key == (1, "a")
+        assert caught.value.path == str(path)
+
+
+def test_a_failed_rename_leaves_no_trace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk refuses the rename, the key keeps its place and its spelling."""
+    from diskdict import files
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with DiskDict(folder) as d:
+        d[True], d["b"] = 1, 2
+        before = d.info(True)
+        with monkeypatch.context() as patch:
+            patch.setattr(files.Folder, "replace", refuse)
+            with pytest.raises(OSError, match="No space"):
+                d.rename(True, "c")
+
+        assert list(d) == [True, "b"]
+        assert type(next(iter(d))) is bool
+        assert d.info(True) == before
+
+
+def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:
+    """Looking twice for a store does not make one of a folder that is none."""
+    (tmp_path / "notes.txt").write_text("mine")
+
+    with pytest.raises(FormatError), contextlib.closing(DiskDict(tmp_path)):
+        pass
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
