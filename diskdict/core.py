@@ -75,6 +75,7 @@ class StoreDict(Expiring[K, V]):
         # Reading and writing are a few hundred nanoseconds: what they need is bound once.
         self._read = store.read
         self._put = store.put
+        self._delete = store.delete
         self._contains = store.contains
         self._dumps = values.dumps
         self._loads = values.loads
@@ -135,7 +136,12 @@ class StoreDict(Expiring[K, V]):
             self.set(key, value)
 
     def __delitem__(self, key: K) -> None:
-        if not self.delete(key):
+        text: object = key
+        if type(text) is str and text[:1] != "=" and self._plain_reads:
+            removed = self._delete(text)
+        else:
+            removed = self.delete(key)
+        if not removed:
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:

@@ -226,12 +226,17 @@ def is_free(lock: Any) -> bool:
     return bool(taken[0])
 
 
-def descriptors() -> set[str]:
+def descriptors() -> set[int]:
     """Return the descriptors that this process has open."""
-    return set(os.listdir("/dev/fd"))
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the one of the listing itself
+            os.fstat(int(name))
+            found.add(int(name))
+    return found
 
 
-def left_open(before: set[str]) -> list[str]:
+def left_open(before: set[int]) -> list[str]:
     """Say which descriptors are open that were not."""
     return [f"descriptor {fd} is left open" for fd in descriptors() - before]
 

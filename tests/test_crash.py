@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import itertools
 import os
 import random
@@ -148,6 +149,7 @@ def test_killed_at_random_without_attributes(crew: Crew, tmp_path: Path, announc
 @all_homes
 def test_killed_at_random_for_long(crew: Crew, quick: Path, home: str) -> None:
     """6,000 kills."""
+    faulthandler.cancel_dump_traceback_later()  # it would end the run after two minutes
     witness(crew, quick, home, stores=20, rounds=100)
 
 

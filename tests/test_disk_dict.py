@@ -456,6 +456,15 @@ def test_default_ttl_is_of_the_handle(opened: Open, clock) -> None:
         assert list(d) == ["old", "forever", "longer"]
 
 
+def test_ttl_beyond_all_floats(opened: Open) -> None:
+    """A number of seconds that no float holds is refused as a bad ttl, with what to use instead."""
+    d = opened()
+    with pytest.raises(ValueError, match="FOREVER"):
+        d.set("k", 1, ttl=10**400)
+
+    assert d == {}
+
+
 def test_writeback_is_stored_at_close(opened: Open) -> None:
     """What was changed in place is there in the next process; without writeback it is not."""
     with opened(writeback=True) as d:

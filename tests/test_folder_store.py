@@ -573,6 +573,20 @@ def test_scan_with_expiries_that_ends_beside_a_change(opened: Open, clock) -> No
         next(keys)
 
 
+@HOMES
+def test_spelling_is_known_without_the_index(opened: Open, home: Home) -> None:
+    """A single key is asked from its file."""
+    with contextlib.closing(opened()) as store:
+        store.put("=i1", b"1", spelling="=T")
+        store.put("=i2", b"1")
+    store = opened()
+    with watched() as seen:
+        spellings = [store.spelling(key) for key in ("=i1", "=i2", "=i3")]
+
+    assert spellings == ["=T", "=i2", "=i3"]
+    assert lists(seen) == 0
+
+
 # ---- order and numbers
 
 

@@ -257,7 +257,7 @@ class FolderStore(FolderReader):
             path = self.files.path(key)
             live = True
             if index.loaded and only_if is None:
-                live = index.expires.get(key, NEVER) > self.clock()
+                live = not index.expires or index.expires.get(key, NEVER) > self.clock()
             elif self._careful or only_if is not None:
                 old = self._live(path)
                 if only_if is not None and (old is None or old.version != only_if):
