@@ -20,6 +20,11 @@ def _edit(d: Any) -> None:
         value.append(2)
 
 
+def _clean(d: Any) -> None:
+    d.set("gone", 1, ttl=0)
+    d.cleanup_expired()
+
+
 def _join(d: Any) -> None:
     d |= {"c": 3}
 
@@ -30,7 +35,7 @@ CHANGES: dict[str, Operation] = {
     "__delitem__": lambda d: d.__delitem__("a"),
     "__ior__": _join,
     "append": lambda d: d.append("text", "y"),
-    "cleanup_expired": lambda d: d.cleanup_expired(),
+    "cleanup_expired": _clean,
     "clear": lambda d: d.clear(),
     "compare_and_swap": lambda d: d.compare_and_swap("a", 1, 2),
     "copy_key": lambda d: d.copy_key("a", "c"),
@@ -61,7 +66,6 @@ QUESTIONS: dict[str, Operation] = {
     "__iter__": lambda d: list(d),
     "__len__": len,
     "__or__": lambda d: d | {"c": 3},
-    "__repr__": repr,
     "__reversed__": lambda d: list(reversed(d)),
     "__ror__": lambda d: {"c": 3} | d,
     "copy": lambda d: d.copy(),
