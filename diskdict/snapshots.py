@@ -69,7 +69,7 @@ def decode_snapshot(content: bytes) -> Snapshot | None:
         index.spellings = {unescape(name): unescape(text) for name, text in document["spellings"].items()}
         stamps = {name: (int(inode), int(changed)) for name, (inode, changed) in document["stamps"].items()}
         return Snapshot(int(document["taken"]), stamps, index)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 

@@ -130,8 +130,8 @@ def witness(crew: Crew, folder: Path, home: str, stores: int, rounds: int) -> No
 
 @all_homes
 def test_killed_at_random(crew: Crew, quick: Path, tmp_path: Path, home: str) -> None:
-    """What was acknowledged is there, what was being done is old or new, and nothing is torn: 180 kills."""
-    witness(crew, quick if home == "sidecars" else tmp_path, home, stores=3, rounds=20)
+    """What was acknowledged is there, what was being done is old or new, and nothing is torn: 225 kills."""
+    witness(crew, quick if home == "sidecars" else tmp_path, home, stores=3, rounds=25)
 
 
 def test_killed_at_random_without_attributes(crew: Crew, tmp_path: Path, announce: Callable[[str], None]) -> None:
@@ -140,7 +140,7 @@ def test_killed_at_random_without_attributes(crew: Crew, tmp_path: Path, announc
         try:
             folder = stack.enter_context(mounted(tmp_path / "ramfs", "-t", "ramfs", "-o", "mode=0700", "ramfs"))
         except CannotMountError as error:
-            announce(f"40 kills on a mounted ramfs ({error}). 60 with calls made to refuse attributes were.")
+            announce(f"40 kills on a mounted ramfs ({error}). 75 with calls made to refuse attributes were.")
             pytest.skip("cannot mount a ramfs")
         witness(crew, folder, "ramfs", stores=2, rounds=20)
 
