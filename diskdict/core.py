@@ -225,7 +225,11 @@ class StoreDict(Expiring[K, V]):
 
     def set(self, key: K, value: V, *, ttl: Ttl = None, metadata: Mapping[str, object] | None = None) -> None:
         """Store a value with a time-to-live in seconds (None: ``default_ttl``, FOREVER: none) and metadata."""
-        self._write(key, value, ttl, metadata, None)
+        text: object = key
+        if type(text) is str and text[:1] != "=" and self._plain_writes and metadata is None:
+            self._put(text, self._dumps(value), expires=self._values.expires(ttl))
+        else:
+            self._write(key, value, ttl, metadata, None)
 
     def create(self, key: K, value: V, *, ttl: Ttl = None, metadata: Mapping[str, object] | None = None) -> None:
         """Store as `set` does, or raise KeyExistsError where the key has a value."""

@@ -210,7 +210,7 @@ def read_all(fd: int) -> bytes:
 def _read_large(fd: int) -> bytes:
     size = os.fstat(fd).st_size
     os.lseek(fd, 0, os.SEEK_SET)
-    content = os.read(fd, size + 1)
+    content = os.read(fd, size)
     if len(content) == size:
         return content
     pieces = [content]

@@ -70,10 +70,16 @@ class Index:
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
         """Return an index that holds the entries, in their order."""
-        index = cls(loaded=True)
-        for entry in entries:
-            index.put(*entry)
-        index.changed = False
+        known = list(entries)
+        orders = array("q", [entry.order for entry in known])
+        sizes = array("q", [entry.size for entry in known])
+        created = array("d", [entry.created for entry in known])
+        index = cls.of_columns([entry.key for entry in known], orders, sizes, created)
+        for entry in known:
+            if entry.expires != NEVER:
+                index.set_expiry(entry.key, entry.expires)
+            if entry.spelling is not None:
+                index.spellings[entry.key] = entry.spelling
         return index
 
     @classmethod

@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from array import array
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
 import ujson
@@ -20,6 +21,7 @@ from diskdict.records import RecordFiles
 from diskdict.scanning import Stamp, scan, stamp
 
 _TEMPORARY: Final = INDEX + ".new"
+_by_order = attrgetter("order", "key")
 # A folder that changes twice within one tick of the kernel's clock shows one time for both.
 _TICK_NS: Final = 10_000_000
 
@@ -97,7 +99,7 @@ def load_index(folder: Folder, files: RecordFiles) -> Index:
     stamps = _stamps(files)
     snapshot = _read_snapshot(folder)
     if snapshot is None:
-        index = Index.of(sorted(_scanned(files, stamps), key=_order))
+        index = Index.of(sorted(_scanned(files, stamps), key=_by_order))
         index.changed = True
         return index
     stale = {name for name, now in stamps.items() if not _current(snapshot, name, now)}
@@ -110,7 +112,7 @@ def load_index(folder: Folder, files: RecordFiles) -> Index:
         for entry in snapshot.content.entries()
         if (shard := names[files.shards.number(encode_name(entry.key))]) not in stale and shard not in gone
     ]
-    index = Index.of(sorted([*kept, *_scanned(files, stale)], key=_order))
+    index = Index.of(sorted([*kept, *_scanned(files, stale)], key=_by_order))
     index.changed = True
     return index
 
@@ -148,7 +150,3 @@ def _current(snapshot: Snapshot, name: str, now: Stamp) -> bool:
 
 def _scanned(files: RecordFiles, shards: dict[str, Stamp] | set[str]) -> list[Entry]:
     return [entry for shard in sorted(shards) for entry in scan(files, shard)]
-
-
-def _order(entry: Entry) -> tuple[int, str]:
-    return entry.order, entry.key

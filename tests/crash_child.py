@@ -21,6 +21,7 @@ from deeds import HOMES, SCENES, At, Records, alive, allowed, exactly, foreseen,
 from interrupts import Interrupted
 
 from diskdict import DiskDict
+from diskdict.errors import DurabilityError
 
 AFTER = "put afterwards"
 
@@ -76,6 +77,13 @@ class Place(NamedTuple):
             SCENES[self.scene].act(d)
         return fate.count
 
+    def watch(self, **options: Any) -> list[str]:
+        """Make the change in the folder itself; return the names of its calls."""
+        use(self.home)
+        with opened(self.folder, At(self.now), **options) as d, faults.armed(faults.Plan()) as plan:
+            SCENES[self.scene].act(d)
+        return [call.name for call in plan.done]
+
     @property
     def now(self) -> float:
         """The time of the change."""
@@ -125,8 +133,12 @@ class Place(NamedTuple):
                 os._exit(3)  # whatever follows would wait for ever
             seen = seen_in(d)
             astray += miscounted(d, folder)
-            with contextlib.suppress(OSError):
+            try:
                 d[AFTER] = b"afterwards"
+            except DurabilityError:
+                pass
+            else:
+                astray += ["it goes on after a sync has failed"] * (error is not None and "DurabilityError" in error)
         d.close()
         with opened(folder, At(self.now)) as other:
             reopened = seen_in(other)

@@ -234,6 +234,7 @@ def _later(act: Callable[[DiskDict[Any, Any]], object], moves: Any = None) -> Sc
 def _spelled(d: DiskDict[Any, Any]) -> None:
     d.set(True, b"yes", ttl=1_000)
     d.set("b", b"second")
+    d.set((1, "x"), b"third")
 
 
 def _stripped(d: DiskDict[Any, Any]) -> None:
@@ -278,8 +279,8 @@ SCENES = {
     "rename heavy": Scene(_heavy, lambda d: d.rename("a", "c"), moves="a"),
     "rename over expired": _later(lambda d: d.rename("a", "c"), moves="a"),
     "rename over expired long key": _later(lambda d: d.rename("a", LONG + "x"), moves="a"),
-    "rename to spelled": Scene(_some, lambda d: d.rename("a", True), moves="a"),
-    "rename spelled": Scene(_spelled, lambda d: d.rename(True, "c"), moves=True),
+    "rename to spelled": Scene(_spelled, lambda d: d.rename((1, "x"), (True, "y")), moves=(1, "x")),
+    "rename spelled": Scene(_spelled, lambda d: d.rename(True, 7), moves=True),
     "clean up": _later(lambda d: d.cleanup_expired()),
     "close": Scene(_some, lambda d: (len(d), d.close())),
     "repair": Scene(_some, lambda d: d.repair()),

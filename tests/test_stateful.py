@@ -409,6 +409,10 @@ class BothBySidecars(Both):
     home = "sidecars"
 
 
+# An interruption between the making of such an iterator and the use of it leaves it to the interpreter to close.
+interrupted = pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")
+
+
 def exact(value: Any) -> Any:
     """Return something that is equal only for equal values of the same types at every depth, in the same order."""
     if isinstance(value, dict):
@@ -418,6 +422,7 @@ def exact(value: Any) -> Any:
     return type(value).__name__, value
 
 
+@interrupted
 @pytest.mark.parametrize("machine", [Both, BothBySidecars])
 def test_dict_and_disk_dict(machine: type[Both]) -> None:
     """They tell the same after any row of changes, with crashes and interruptions."""
@@ -425,6 +430,7 @@ def test_dict_and_disk_dict(machine: type[Both]) -> None:
 
 
 @pytest.mark.torture
+@interrupted
 @pytest.mark.parametrize("machine", [Both, BothBySidecars])
 def test_dict_and_disk_dict_for_long(machine: type[Both]) -> None:
     """The same for longer."""

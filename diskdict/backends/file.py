@@ -188,7 +188,7 @@ class FolderStore(FolderReader):
                     place = live.order, live.created, live.spelling
             if self.limits.total_bytes is not None:
                 self._make_room(key, len(payload))
-            if expires != NEVER:
+            if expires != NEVER and not self.ledger.page.expiring:
                 self._expect_expiry()
             order = version = self.ledger.next()
             if place is not None and place[0] < STRIPPED:
