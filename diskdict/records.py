@@ -236,16 +236,14 @@ class RecordFiles:
         """Rename a record to the path of `key`, where none is.
 
         A sidecar goes by the name of its value, so that the old one and the new one can lie there together. Attributes
-        go with the value: killed after setting them, it is still at `source`, but last in order. A spelling belongs to
-        one key only, so that it is left out until the record is there.
+        go with the value: killed after setting them, it is still at `source`, but last in order.
         """
         shard = target[: self._shard_length]
         self._make(shard)
         try:
             if DIGEST in target:
                 self.companions.write_key(target, key)
-            unspelled = new._replace(spelling=None)
-            beside = self._by_sidecar(source) or self.amend(source, old, unspelled)
+            beside = self._by_sidecar(source) or self.amend(source, old, new)
             if beside:
                 self.companions.write_sidecar(target, new)
             self.data.replace(source, target)
@@ -258,8 +256,6 @@ class RecordFiles:
             raise
         if beside:
             self.companions.discard_sidecar(source)
-        elif new.spelling is not None:
-            self.amend(target, unspelled, new)
         if DIGEST in source:
             self.companions.discard_key(source)
         if self.durable:
