@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 from diskdict import repair as repairs
@@ -24,6 +23,9 @@ from diskdict.lock import Lock
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
 from diskdict.store import Clock, Ttl, expiry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -223,7 +225,7 @@ class DiskDict(StoreDict[K, V]):
     @property
     def path(self) -> Path:
         """The folder."""
-        return Path(self._path)
+        return _path_object(self._path)
 
     def path_for(self, key: K) -> Path:
         """Return the file that holds the value of `key`. KeyError if it is missing.
@@ -234,7 +236,7 @@ class DiskDict(StoreDict[K, V]):
         """
         text = self._settled(key)
         self._stat(key)
-        return Path(self._path, "data", self._folder.files.path(text))
+        return _path_object(self._path, "data", self._folder.files.path(text))
 
     def verify(self) -> Report:
         """Read every file and compare it with what was written; return what was checked and what was found.
@@ -343,6 +345,12 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     if not given:
         raise ValueError("the path of a store is empty; give a folder, or None for a fresh one")
     return os.path.abspath(os.path.expanduser(given))
+
+
+def _path_object(*parts: str) -> Path:
+    import pathlib  # takes a quarter of the time to load that all of this package takes
+
+    return pathlib.Path(*parts)
 
 
 def _fresh_path() -> str:

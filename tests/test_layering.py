@@ -38,8 +38,10 @@ LAYERS = (
 INSIDE_FUNCTIONS = {
     "decimal": "import time, and only where such a value is met",
     "hashlib": "import time, and only for a key too long for a file name",
+    "pathlib": "import time, and only for those who ask for a path",
     "pickle": "import time, and only for the codec of that name",
     "platformdirs": "import time, and only for a store without a path",
+    "urllib": "import time, and only for a URL",
     "uuid": "import time, and only where such a value is met",
 }
 """What may be imported inside a function, and why."""

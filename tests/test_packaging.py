@@ -24,9 +24,11 @@ HEAVY = {
     "inspect",
     "logging",
     "multiprocessing",
+    "pathlib",
     "platformdirs",
     "socket",
     "unittest",
+    "urllib.parse",
     "uuid",
 }
 """What costs milliseconds to import and is not needed to open a store. (`decimal` comes with ujson.)"""

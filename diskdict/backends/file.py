@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable
 from typing import Final, Literal
-from urllib.parse import unquote
 from zlib import crc32
 
 from diskdict import attributes as xattrs
@@ -30,7 +29,6 @@ from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
 
 Durability = Literal["process", "full"]
-
 _SWEPT_BY_A_WRITE: Final = 2
 
 
@@ -433,11 +431,13 @@ def path_of_url(url: str) -> str:
     """Return the path in ``file:///some/folder``; what has no scheme is a path already."""
     if not url.startswith("file:"):
         return url
+    from urllib.parse import unquote  # takes a while to load, and only URLs need it
+
     path = url.removeprefix("file:")
     if path.startswith("//"):
         host, slash, rest = path[2:].partition("/")
         if host not in ("", "localhost"):
-            raise ValueError(f"{url!r} names the host {host!r}; file: URLs are of this machine, as file:///some/folder")
+            raise ValueError(f"{url!r} names the host {host!r}; a file: URL is of this machine, as file:///some/folder")
         path = slash + rest
     return unquote(path)
 
