@@ -13,7 +13,8 @@ from diskdict.keys import decode, encode
 from diskdict.layout import encode_name, is_digest, is_plain, long_key, unescape
 from diskdict.records import RecordFiles
 
-_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
+NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
+"""The errors of opening a file that is not there, or is a link or a folder instead."""
 """What the system says of a file that is not there, or is a link or a folder."""
 
 Stamp = tuple[int, int]
@@ -58,7 +59,7 @@ def _long_key(files: RecordFiles, shard: str, name: str) -> str:
     try:
         return files.data.read(companion(f"{shard}/{name}", long_key)).decode("utf-8", "surrogatepass")
     except OSError as error:
-        if error.errno not in _NO_FILE:
+        if error.errno not in NO_FILE:
             raise
         raise ValueError("the text of a long key is lost") from error
 

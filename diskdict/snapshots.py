@@ -18,7 +18,7 @@ from diskdict.files import Folder
 from diskdict.index import Entry, Index
 from diskdict.layout import INDEX, encode_name, escape, unescape
 from diskdict.records import RecordFiles
-from diskdict.scanning import Stamp, scan, stamp
+from diskdict.scanning import NO_FILE, Stamp, scan, stamp
 
 _TEMPORARY: Final = INDEX + ".new"
 _by_order = attrgetter("order", "key")
@@ -125,8 +125,16 @@ def save_index(folder: Folder, files: RecordFiles, index: Index) -> None:
 
 
 def remembered(folder: Folder) -> Index | None:
-    """Return the index as it was last kept, whatever has changed since, or None."""
-    snapshot = _read_snapshot(folder)
+    """Return the index as it was last kept, whatever has changed since, or None.
+
+    Where it is there and the disk will not give it, that is an OSError: what only it knows would be lost for good.
+    """
+    try:
+        snapshot = decode_snapshot(folder.read(INDEX))
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        return None
     return None if snapshot is None else snapshot.content
 
 

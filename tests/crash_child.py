@@ -77,6 +77,12 @@ class Place(NamedTuple):
             SCENES[self.scene].act(d)
         return fate.count
 
+    def make(self, fate: faults.Plan) -> int:
+        """Make an empty store at the folder while `fate` sees the calls; return how many it counted."""
+        use(self.home)
+        with faults.armed(fate), opened(self.folder, At(self.now)):
+            return fate.count
+
     def watch(self, **options: Any) -> list[str]:
         """Make the change in the folder itself; return the names of its calls."""
         use(self.home)

@@ -284,4 +284,5 @@ SCENES = {
     "clean up": _later(lambda d: d.cleanup_expired()),
     "close": Scene(_some, lambda d: (len(d), d.close())),
     "repair": Scene(_some, lambda d: d.repair()),
+    "repair stripped": Scene(_stripped, lambda d: d.repair()),
 }

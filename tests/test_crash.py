@@ -222,6 +222,23 @@ def test_killed_before_each_call(crew: Crew, quick: Path, home: str, scene: str)
         assert problems <= stage.problems | {"orphaned"}, f"killed before call {number}"
 
 
+@both_homes
+def test_killed_before_each_call_of_making(crew: Crew, quick: Path, home: str) -> None:
+    """A store that is half made is made by the next who opens it."""
+    with crew.actor() as actor:
+        calls = actor.ask("place.make(fate)", place=Place(quick / "whole", home, "put"), fate=faults.Kill(0))
+    assert calls
+
+    for number in range(1, calls + 1):
+        place = Place(quick / str(number) / "store", home, "put")
+        with crew.actor() as actor, pytest.raises(EOFError):
+            actor.ask("place.make(fate)", place=place, fate=faults.Kill(number))
+        with opened(place.folder, At()) as d:
+            assert dict(d) == {}
+            d["a"] = b"first"
+            assert d.verify().ok
+
+
 # ---- calls that fail
 
 
