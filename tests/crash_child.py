@@ -200,9 +200,12 @@ def interrupted_by_timer(folder: Path, home: str, seed: int, rounds: int) -> tup
     for number, deed in enumerate(itertools.islice(plan(seed, 0, HOMES[home]), rounds)):
         clock.now = deed.now
         try:
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-6, 2e-4))
-            perform(d, deed)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(5e-6, 2e-4))
+                perform(d, deed)
+            finally:
+                # Whatever was raised: a timer that goes off later would hide it.
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except KeyboardInterrupt:
             met += 1
         found = seen_in(d)
