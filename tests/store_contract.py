@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
@@ -24,13 +25,16 @@ MakeStore = Callable[..., Store]
 
 def in_threads(work: Callable[[int], object], count: int = THREADS) -> list[Any]:
     """Run `work` with 0, 1, … in as many threads, started at once, and return their results."""
-    barrier = threading.Barrier(count)
+    ready: list[int] = []
     results: list[Any] = [None] * count
     errors: list[BaseException] = []
 
     def run(number: int) -> None:
         try:
-            barrier.wait()
+            # A gate without locks: with so short an interval, and a tracer, waking from a condition may take for ever.
+            ready.append(number)
+            while len(ready) < count:
+                time.sleep(0.0005)
             results[number] = work(number)
         except BaseException as error:
             errors.append(error)

@@ -911,11 +911,13 @@ def test_cache_is_never_behind_a_writer(opened: Open, home: Home) -> None:
     def work(number: int) -> list[str]:
         late = []
         if number < len(keys):
-            for turn in range(1, 60):
-                store.put(keys[number], b"%d" % turn)
-                written[keys[number]] = turn
-            if number == 0:
-                done.set()
+            try:
+                for turn in range(1, 60):
+                    store.put(keys[number], b"%d" % turn)
+                    written[keys[number]] = turn
+            finally:
+                if number == 0:
+                    done.set()
             return late
         while not done.is_set():
             for key in keys:
