@@ -31,7 +31,7 @@ def in_threads(work: Callable[[int], object], count: int = THREADS) -> list[Any]
 
     def run(number: int) -> None:
         try:
-            # A gate without locks: with so short an interval, and a tracer, waking from a condition may take for ever.
+            # A gate without locks lets them go closer together than a barrier does.
             ready.append(number)
             while len(ready) < count:
                 time.sleep(0.0005)
@@ -40,13 +40,17 @@ def in_threads(work: Callable[[int], object], count: int = THREADS) -> list[Any]
             errors.append(error)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    # Shorter than a slow machine takes to wait at all, the threads only spin for the interpreter's own lock and one may
+    # starve for ever (https://bugs.python.org/issue32243).
+    sys.setswitchinterval(1e-4)
     try:
         threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                # Where glibc before 2.41 has lost a wake-up (its bug 25847), one who wakes now and then passes it on.
+                thread.join(timeout=0.1)
     finally:
         sys.setswitchinterval(interval)
     if errors:
