@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
+from folders import use_sidecars
+from mounts import CannotMountError, mounted
 
 from diskdict.attributes import supported
 
@@ -59,6 +63,29 @@ def needs_attributes(_attributes_here: bool, announce: Announce, request: pytest
     if not _attributes_here:
         announce(f"{request.node.name}: temporary files have no extended attributes; --basetemp= names another place.")
         pytest.skip("no extended attributes here")
+
+
+@pytest.fixture(scope="session")
+def _ramfs(tmp_path_factory: pytest.TempPathFactory, announce: Announce) -> Iterator[Path | None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            yield stack.enter_context(mounted(tmp_path_factory.mktemp("ramfs"), "-t", "ramfs", "ramfs"))
+        except CannotMountError as why:
+            announce(f"sidecars on a mounted ramfs ({why}). The attribute calls were made to refuse instead.")
+            yield None
+
+
+@pytest.fixture
+def without_attributes(_ramfs: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on a filesystem without attributes; where none can be mounted, one whose attributes are refused."""
+    if _ramfs is None:
+        use_sidecars(monkeypatch)
+        yield tmp_path
+        return
+    base = _ramfs / tmp_path.name
+    base.mkdir()
+    yield base
+    shutil.rmtree(base)
 
 
 @pytest.fixture

@@ -35,6 +35,11 @@ def use_sidecars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attributes, "calls", Calls(_refused, _refused, _refused))
 
 
+def use_sidecars_sometimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each second file refuse its attributes, so that records move to and fro between file and sidecar."""
+    use_full_inodes(monkeypatch, every=2)
+
+
 def use_full_inodes(monkeypatch: pytest.MonkeyPatch, *, every: int = 1) -> None:
     """Have the kernel answer, each time or each second time, as where a file has no room left for attributes."""
     kernel = attributes.calls

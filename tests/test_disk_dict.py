@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import kill, tree, use_sidecars, value_at
+from folders import kill, tree, use_sidecars, use_sidecars_sometimes, value_at
 from mapping_contract import MakeDict, MappingContract, wait_until
 
 from diskdict import (
@@ -44,11 +44,15 @@ class InFolders(MappingContract):
     """The contract over folders that are made side by side."""
 
     @pytest.fixture
-    def make_dict(self, tmp_path: Path, clock) -> Iterator[MakeDict]:
+    def base(self, tmp_path: Path) -> Path:
+        return tmp_path
+
+    @pytest.fixture
+    def make_dict(self, base: Path, clock) -> Iterator[MakeDict]:
         made: list[Dict] = []
 
         def make(**options: Any) -> Dict:
-            made.append(DiskDict(tmp_path / f"store{len(made)}", clock=clock, **options))
+            made.append(DiskDict(base / f"store{len(made)}", clock=clock, **options))
             return made[-1]
 
         yield make
@@ -67,6 +71,22 @@ class TestSidecars(InFolders):
     @pytest.fixture(autouse=True)
     def _home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         use_sidecars(monkeypatch)
+
+
+class TestSidecarsForSomeFiles(InFolders):
+    """Files whose attributes fit each second time only."""
+
+    @pytest.fixture(autouse=True)
+    def _home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        use_sidecars_sometimes(monkeypatch)
+
+
+class TestSidecarsOnRamfs(InFolders):
+    """A real filesystem without attributes, mounted for these tests where this user may do that."""
+
+    @pytest.fixture
+    def base(self, without_attributes: Path) -> Path:
+        return without_attributes
 
 
 @pytest.fixture

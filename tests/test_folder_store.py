@@ -26,10 +26,10 @@ from folders import (
     use_full_inodes,
     use_package,
     use_sidecars,
+    use_sidecars_sometimes,
     value_at,
     watched,
 )
-from mounts import CannotMountError, mounted
 from store_contract import MakeStore, StoreContract, in_threads
 
 from diskdict import attributes
@@ -47,17 +47,16 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave everything as it is."""
 
 
-def sometimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each second file refuse its attributes, so that records move to and fro between file and sidecar."""
-    use_full_inodes(monkeypatch, every=2)
-
-
 HOMES = pytest.mark.parametrize(
-    "home", [kernel, use_package, use_sidecars, use_full_inodes, sometimes], ids=lambda home: home.__name__
+    "home",
+    [kernel, use_package, use_sidecars, use_full_inodes, use_sidecars_sometimes],
+    ids=lambda home: home.__name__,
 )
 
 
-THREADED = pytest.mark.parametrize("home", [kernel, use_sidecars, sometimes], ids=lambda home: home.__name__)
+THREADED = pytest.mark.parametrize(
+    "home", [kernel, use_sidecars, use_sidecars_sometimes], ids=lambda home: home.__name__
+)
 
 
 @pytest.fixture
@@ -141,7 +140,7 @@ class TestSidecarsForSomeFiles(InFolders):
 
     @pytest.fixture(autouse=True)
     def _home(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sometimes(monkeypatch)
+        use_sidecars_sometimes(monkeypatch)
 
 
 class TestFullDurability(InFolders):
@@ -163,30 +162,12 @@ class TestFullDurability(InFolders):
     test_threads_mixing_everything = None
 
 
-@pytest.fixture(scope="session")
-def ramfs(tmp_path_factory: pytest.TempPathFactory, announce: Callable[[str], None]) -> Iterator[Path | None]:
-    """A mounted filesystem that knows no attributes, or None where this user may not mount one."""
-    with contextlib.ExitStack() as stack:
-        try:
-            yield stack.enter_context(mounted(tmp_path_factory.mktemp("ramfs"), "-t", "ramfs", "ramfs"))
-        except CannotMountError as why:
-            announce(f"sidecars on a mounted ramfs ({why}). The attribute calls were made to refuse instead.")
-            yield None
-
-
 class TestSidecarsOnRamfs(InFolders):
     """A real filesystem without attributes, mounted for these tests where this user may do that."""
 
     @pytest.fixture
-    def base(self, ramfs: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-        if ramfs is None:
-            use_sidecars(monkeypatch)
-            yield tmp_path
-            return
-        base = ramfs / tmp_path.name
-        base.mkdir()
-        yield base
-        shutil.rmtree(base)
+    def base(self, without_attributes: Path) -> Path:
+        return without_attributes
 
 
 # ---- where attributes live
