@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 from diskdict import repair as repairs
 from diskdict.backends import open_store, scheme_of
-from diskdict.backends.file import Durability, FolderStore, path_of_url
+from diskdict.backends.file import Durability, FolderStore
 from diskdict.cleanup import checked_interval
 from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
 from diskdict.face import K, V
 from diskdict.limits import Limits
 from diskdict.lock import Lock
+from diskdict.opening import path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
 from diskdict.store import Clock, Ttl, expiry

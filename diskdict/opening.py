@@ -139,3 +139,18 @@ def check_perm(perm: int | None) -> None:
     """Raise a ValueError where an option is neither None nor the permission bits of a file that its owner can use."""
     if perm is not None and not (type(perm) is int and 0 <= perm <= 0o777 and perm & 0o600 == 0o600):
         raise ValueError(f"perm is the permission bits of a file, the owner's 0o600 among them, not {perm!r}")
+
+
+def path_of_url(url: str) -> str:
+    """Return the path in ``file:///some/folder``; what has no scheme is a path already."""
+    if not url.startswith("file:"):
+        return url
+    from urllib.parse import unquote  # takes a while to load, and only URLs need it
+
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ValueError(f"{url!r} names the host {host!r}; a file: URL is of this machine, as file:///some/folder")
+        path = slash + rest
+    return unquote(path)

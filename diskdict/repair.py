@@ -143,6 +143,8 @@ def repair(store: FolderStore, loads: Decodes) -> Report:
         lost = _Lost(store)
         # Those without a place get theirs by age.
         found.sort(key=lambda each: (each.problem == "stripped", lost.age(each)))
+        # Before, so that an interruption leaves no index of what was; after, for what was read meanwhile.
+        store.reload()
         try:
             done = tuple(each._replace(action=_mend(store, each, lost)) for each in found)
         finally:

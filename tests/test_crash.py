@@ -276,7 +276,9 @@ def test_each_call_finds_no_space(crew: Crew, quick: Path, home: str, scene: str
 
 
 @both_homes
-@pytest.mark.parametrize("scene", ["put long key", "overwrite", "delete heavy", "describe heavy", "rename"])
+@pytest.mark.parametrize(
+    "scene", ["put long key", "overwrite", "overwrite expired", "delete heavy", "describe heavy", "rename"]
+)
 def test_each_call_is_done_and_fails(crew: Crew, quick: Path, home: str, scene: str) -> None:
     """An error after the rename means old or new, and the handle knows which."""
     assert fail(crew, quick, home, scene, faults.DoAndFail)

@@ -21,7 +21,7 @@ from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
 from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
-from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder
+from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
 from diskdict.reading import FolderReader, OnCorrupt, is_stripped
 from diskdict.records import RecordFiles
 from diskdict.scanning import highest
@@ -314,11 +314,21 @@ class FolderStore(FolderReader):
     def _sweep_some(self) -> None:
         # By the way of a write to another key, which is not to fail for this.
         for key in self._index.some_dead(self.clock(), _SWEPT_BY_A_WRITE):
+            path = self.files.path(key)
             try:
-                self._remove(key, self.files.path(key), expired=True)
+                self._remove(key, path, expired=True)
             except OSError:
-                self._index.stuck.add(key)
+                if self._is_gone(path):
+                    self._index.remove(key, expired=True)
+                else:
+                    self._index.stuck.add(key)
                 self._unmark(key)
+
+    def _is_gone(self, path: str) -> bool:
+        try:
+            return self.files.find(path) is None
+        except OSError:
+            return False
 
     def quarantine(self, key: str, payload: bytes) -> None:
         with self._lock:
@@ -355,7 +365,7 @@ class FolderStore(FolderReader):
         return self._index if self._index.loaded else None
 
     def reload(self) -> None:
-        """Forget the index: files were changed behind its back."""
+        """Forget what was in memory: files are changed behind its back."""
         with self._lock:
             self._index = Index()
             if self._cache is not None:
@@ -425,21 +435,6 @@ class FolderStore(FolderReader):
         # Last: where warnings are errors it raises.
         if forgotten:
             warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
-
-
-def path_of_url(url: str) -> str:
-    """Return the path in ``file:///some/folder``; what has no scheme is a path already."""
-    if not url.startswith("file:"):
-        return url
-    from urllib.parse import unquote  # takes a while to load, and only URLs need it
-
-    path = url.removeprefix("file:")
-    if path.startswith("//"):
-        host, slash, rest = path[2:].partition("/")
-        if host not in ("", "localhost"):
-            raise ValueError(f"{url!r} names the host {host!r}; a file: URL is of this machine, as file:///some/folder")
-        path = slash + rest
-    return unquote(path)
 
 
 def open_url(
