@@ -65,7 +65,7 @@ class Index:
         self._now = 0.0
         self._size_changes = 0
         self._iterated = False
-        self._left: dict[str, int] | None = None
+        self._left: list[dict[str, int]] = []
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
@@ -135,6 +135,7 @@ class Index:
         self.typed += key[:1] == "="
 
     def _move(self, key: str, row: int, order: int, created: float) -> None:
+        self._leave_to_iterators()
         if key in self._dead:
             self._resized()
         self._orders[row], self._created[row] = order, created
@@ -148,8 +149,7 @@ class Index:
         if expires == NEVER:
             self.expires.pop(key, None)
             return
-        if self._iterated:
-            self._leave_to_iterators()
+        self._leave_to_iterators()
         self.expires[key] = expires
         heapq.heappush(self._due, (expires, key))
         if len(self._due) > 2 * len(self.expires) + _HEAP_SLACK:
@@ -159,26 +159,31 @@ class Index:
     def _leave_to_iterators(self) -> None:
         # What expires goes without a word, but taken out of the dict it would end all that iterate it: from now on they
         # have the dict for themselves, and the next change that counts ends them.
-        self._iterated = False
-        self._left, self.rows = self.rows, dict(self.rows)
+        if self._iterated:
+            self._iterated = False
+            self._left.append(self.rows)
+            self.rows = dict(self.rows)
 
     def _resized(self) -> None:
         self._size_changes += 1
-        if self._left is not None:
-            self._left["="] = 0  # the text of no key
-            self._left = None
+        self._iterated = False
+        for rows in self._left:
+            rows["="] = 0  # the text of no key
+        self._left.clear()
 
     def remove(self, key: str, *, expired: bool = False) -> None:
         """Record that the key is not there. Removing what had expired changes no number that anybody saw."""
         if key not in self.rows:
             return
         self.torn = self.changed = True
+        if expired:
+            self._leave_to_iterators()
+        else:
+            self._resized()
         row = self.rows.pop(key)
         self.payload_bytes -= self._sizes[row]
         self._free.append(row)
         self.typed -= key[:1] == "="
-        if not expired:
-            self._resized()
         if self.expires:
             self.expires.pop(key, None)
             self._dead.pop(key, None)
@@ -254,13 +259,13 @@ class Index:
 
     def scan(self, now: float, prefix: str, *, reverse: bool) -> Iterator[str]:
         """Return an iterator over the live keys; a RuntimeError follows at the next step after their number changed."""
+        self._iterated = True
         keys = reversed(self.rows) if reverse else iter(self.rows)
         if not prefix and not self.expires:
-            self._iterated = True
             return keys
-        return self._scan(list(keys), now, prefix, self._size_changes)
+        return self._scan(keys, now, prefix, self._size_changes)
 
-    def _scan(self, keys: list[str], now: float, prefix: str, changes: int) -> Iterator[str]:
+    def _scan(self, keys: Iterator[str], now: float, prefix: str, changes: int) -> Iterator[str]:
         for key in keys:
             if changes != self._size_changes:
                 raise RuntimeError("dictionary changed size during iteration")

@@ -504,6 +504,25 @@ class StoreContract:
         with pytest.raises(RuntimeError):
             next(keys)
 
+    def test_scans_begun_between_sweeps_all_end_when_keys_change(self, store: Store, clock) -> None:
+        """However many keys expired and were removed since each began, a change of number ends them all."""
+        for number in range(6):
+            store.put(f"k{number}", b"x", expires=clock.now + 1 + number)
+        store.put("last", b"x")
+        store.put("very last", b"x")
+        scans = []
+        for _ in range(3):
+            scans.append(store.scan())
+            clock.tick(1)
+            store.sweep()
+        seen = [next(scan) for scan in scans]
+
+        store.put("new", b"x")
+        assert seen == ["k3"] * 3
+        for scan in scans:
+            with pytest.raises(RuntimeError, match="changed size"):
+                next(scan)
+
     def test_scan_bears_overwrites(self, store: Store, clock) -> None:
         """New values for the same keys do not disturb."""
         for key in "abc":
