@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
@@ -25,32 +24,25 @@ MakeStore = Callable[..., Store]
 
 def in_threads(work: Callable[[int], object], count: int = THREADS) -> list[Any]:
     """Run `work` with 0, 1, … in as many threads, started at once, and return their results."""
-    ready: list[int] = []
+    barrier = threading.Barrier(count)
     results: list[Any] = [None] * count
     errors: list[BaseException] = []
 
     def run(number: int) -> None:
         try:
-            # A gate without locks lets them go closer together than a barrier does.
-            ready.append(number)
-            while len(ready) < count:
-                time.sleep(0.0005)
+            barrier.wait()
             results[number] = work(number)
         except BaseException as error:
             errors.append(error)
 
     interval = sys.getswitchinterval()
-    # Shorter than a slow machine takes to wait at all, the threads only spin for the interpreter's own lock and one may
-    # starve for ever (https://bugs.python.org/issue32243).
-    sys.setswitchinterval(1e-4)
+    sys.setswitchinterval(1e-5)
     try:
         threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            while thread.is_alive():
-                # Where glibc before 2.41 has lost a wake-up (its bug 25847), one who wakes now and then passes it on.
-                thread.join(timeout=0.1)
+            thread.join()
     finally:
         sys.setswitchinterval(interval)
     if errors:
