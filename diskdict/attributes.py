@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from diskdict.store import NEVER
+from diskdict.store import NEVER, Record
 
 if sys.platform != "win32":
     import xattr
@@ -30,6 +30,8 @@ _HAS_META: Final = 1
 _HAS_SPELLING: Final = 2
 # format, flags, order, created, expires, version, length, checksum
 _LAYOUT: Final = struct.Struct("<BBQddQQI")
+SIZE: Final = _LAYOUT.size
+"""Bytes of the main attribute."""
 _EXPIRY: Final = struct.Struct("<d")
 _EXPIRY_AT: Final = struct.calcsize("<BBQd")
 
@@ -199,6 +201,12 @@ def supported(fd: int, *, writable: bool) -> bool:
 def describe(payload: bytes, number: int, created: float) -> Attributes:
     """Return attributes for a value that has none: `number` is its order and its version."""
     return Attributes(number, created, NEVER, number, len(payload), zlib.crc32(payload))
+
+
+def attributes_of(record: Record) -> Attributes:
+    """Return what is kept beside the payload of a record."""
+    payload, order, created, _, expires, version, meta, spelling = record
+    return Attributes(order, created, expires, version, len(payload), zlib.crc32(payload), meta, spelling)
 
 
 def stripped(status: os.stat_result) -> Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Self, TypeVar, cast, overload
 
@@ -10,13 +10,14 @@ from diskdict.changes import joined, total
 from diskdict.cleanup import Cleaner, checked_interval
 from diskdict.codecs import Codec
 from diskdict.errors import ClosedError, ConflictError, KeyExistsError, ReadOnlyError
-from diskdict.expiring import Expiring
-from diskdict.face import K, Missing, Pairs, V, pairs
+from diskdict.face import K, Missing, V
 from diskdict.flights import Flights
 from diskdict.info import pack
 from diskdict.keys import find, respelled
 from diskdict.limits import Limits
 from diskdict.store import ABSENT, NOT_SET, OnlyIf, Store, Ttl
+from diskdict.together import Together
+from diskdict.transactions import Transactions
 from diskdict.values import Values, ask
 from diskdict.writeback import CONSTANT, same
 
@@ -25,7 +26,7 @@ Number = TypeVar("Number", int, float)
 Tail = TypeVar("Tail", str, bytes, list[object])
 
 
-class StoreDict(Expiring[K, V]):
+class StoreDict(Together[K, V]):
     """A dict whose values live in a `Store`, with time-to-live and atomic operations on one key.
 
     Parameters
@@ -69,20 +70,25 @@ class StoreDict(Expiring[K, V]):
     ) -> None:
         if cleanup_interval is not None:
             cleanup_interval = checked_interval(cleanup_interval)
-        values: Values[V] = Values(store, codec=codec, default_ttl=default_ttl, limits=limits, writeback=writeback)
+        self._store = Transactions(store)
+        values: Values[V] = Values(
+            self._store, codec=codec, default_ttl=default_ttl, limits=limits, writeback=writeback
+        )
         self._values = values
-        self._store = store
         # Reading and writing are a few hundred nanoseconds: what they need is bound once.
-        self._read = store.read
-        self._put = store.put
-        self._delete = store.delete
-        self._contains = store.contains
+        self._bind(store)
         self._dumps = values.dumps
         self._loads = values.loads
         self._plain_reads = not writeback
         self._plain_writes = values.simple
         self._flights: Flights[tuple[V, bytes]] = Flights()
         self._cleaner = None if cleanup_interval is None else Cleaner(self, cleanup_interval)
+
+    def _bind(self, store: Store) -> None:
+        self._read = store.read
+        self._put = store.put
+        self._delete = store.delete
+        self._contains = store.contains
 
     # ---- dict
 
@@ -288,6 +294,9 @@ class StoreDict(Expiring[K, V]):
                     return current.value, current.payload
             return value, payload
 
+        if self._store.staged is not None:
+            # The one to wait for may wait for the lock that this thread holds.
+            return compute()[0]
         (value, payload), computed = self._flights.join(text, compute)
         # No two threads are handed the same object, except by writeback, where it is the key's one object.
         return value if computed or values.held is not None else self._loads(payload)
@@ -372,48 +381,6 @@ class StoreDict(Expiring[K, V]):
         if done is None:
             raise KeyExistsError(dst)
         self._values.forget(target)
-
-    # ---- many keys
-
-    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """Return the keys that are there with their values, in the order of asking."""
-        asked = {text: key for key in keys if (text := find(key)) is not None}
-        for text in asked:
-            self._values.settle(text)
-        records = ask(self._store.get_many, list(asked))
-        found = ((asked[text], self._values.decoded(text, records[text])) for text in asked if text in records)
-        return {key: value for key, value in found if value is not NOT_SET}
-
-    def set_many(self, items: Pairs[K, V], *, ttl: Ttl = None) -> None:
-        """Store each pair of a mapping or an iterable of pairs.
-
-        Nothing is stored if one of them is refused for itself; the limit ``total_bytes`` is met pair by pair.
-        """
-        values = self._values
-        payloads: dict[str, bytes] = {}
-        spellings: dict[str, str] = {}
-        for key, value in pairs(items):
-            text, spelled = values.key(key)
-            payloads[text] = values.encoded(value)
-            if spelled is not None:
-                spellings.setdefault(text, spelled)
-        expires = values.expires(ttl)
-        if not spellings:
-            self._store.put_many(payloads, expires=expires)
-        else:
-            with self._store.exclusive():
-                for text, payload in payloads.items():
-                    self._put(text, payload, expires=expires, spelling=spellings.get(text))
-        for text in payloads:
-            values.forget(text)
-
-    def delete_many(self, keys: Iterable[K]) -> dict[K, bool]:
-        """Remove each key; say for each whether it was there."""
-        asked = {key: find(key) for key in keys}
-        removed = self._store.delete_many([text for text in asked.values() if text is not None])
-        for text in removed:
-            self._values.forget(text)
-        return {key: text is not None and removed[text] for key, text in asked.items()}
 
     # ---- the end
 

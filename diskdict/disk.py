@@ -237,6 +237,7 @@ class DiskDict(StoreDict[K, V]):
         """
         text = self._settled(key)
         self._stat(key)
+        self.flush()
         return _path_object(self._path, "data", self._folder.files.path(text))
 
     def verify(self) -> Report:
@@ -277,6 +278,16 @@ class DiskDict(StoreDict[K, V]):
                 shards=len(shards),
                 attributes="xattr" if store.files.in_attributes else "sidecar",
             )
+
+    def flush(self) -> None:
+        """Write back what ``writeback`` has handed out, and have in the files what was committed.
+
+        RuntimeError inside of a transaction: its changes are not to be in the files yet.
+        """
+        super().flush()
+        if self._store.staged is not None:
+            raise RuntimeError("a transaction is under way, and the files know nothing of it; leave its block before")
+        self._folder.finish()
 
     def close(self) -> None:
         if "_unopened" in self.__dict__:

@@ -147,6 +147,14 @@ class Folder:
         """Return what the system knows of a file, of a link itself."""
         return os.stat(self.prefix + path, dir_fd=self.fd, follow_symlinks=False)
 
+    def has(self, path: str) -> bool:
+        """Return whether anything is at `path`, as far as the system can tell."""
+        try:
+            self.stat(path)
+        except OSError:
+            return False
+        return True
+
     def touch(self, path: str) -> None:
         """Set the times of a file or folder to now."""
         os.utime(self.prefix + path, dir_fd=self.fd)
@@ -224,6 +232,12 @@ def write_all(fd: int, content: bytes) -> None:
     written = os.write(fd, content)
     while written < len(content):
         written += os.write(fd, memoryview(content)[written:])
+
+
+def write_at(fd: int, content: bytes, offset: int) -> None:
+    """Write all of `content` in place, from `offset` of the file."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    write_all(fd, content)
 
 
 def sync(fd: int) -> None:

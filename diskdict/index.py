@@ -192,6 +192,11 @@ class Index:
             self.spellings.pop(key, None)
         self.torn = False
 
+    def sort(self) -> None:
+        """Have the keys in their order, after several were put out of it."""
+        orders = self._orders
+        self.rows = dict(sorted(self.rows.items(), key=lambda item: orders[item[1]]))
+
     def get(self, key: str) -> Entry | None:
         """Return what is known of a key, expired or not."""
         row = self.rows.get(key)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import BinaryIO, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import BinaryIO, Final, Literal
+from zlib import crc32
 
-from diskdict.attributes import STRIPPED, Attributes, stripped
+from diskdict.attributes import STRIPPED, Attributes, attributes_of, stripped
 from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
 from diskdict.index import Index
-from diskdict.layout import DATA, QUARANTINE, companions
 from diskdict.ledger import Ledger
 from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
@@ -20,6 +21,7 @@ from diskdict.snapshots import load_index
 from diskdict.store import NEVER, Clock, Record, Stat, Store
 
 OnCorrupt = Literal["raise", "miss", "quarantine"]
+_TRIES: Final = 2  # to read several keys between two changes, before changes have to wait
 
 
 class FolderReader(Store):
@@ -35,6 +37,8 @@ class FolderReader(Store):
     _index: Index
     _cache: PayloadCache | None
     _careful: bool
+    _pending: Mapping[str, Record | None] = MappingProxyType({})
+    _changes: int = 0
     _ready: bool = False
     _closed: bool = True
     _released: bool = True
@@ -58,6 +62,10 @@ class FolderReader(Store):
             raise ClosedError(f"{self.folder.path} is closed; open it again")
 
     def read(self, key: str) -> bytes | None:
+        pending = self._pending
+        if pending and key in pending:
+            record = self._alive(pending[key])
+            return None if record is None else record.payload
         index = self._index
         if index.loaded and key not in index.rows and key not in index.uncertain:
             return None
@@ -84,6 +92,9 @@ class FolderReader(Store):
             self._damaged(key, payload, "it is empty")
             return None
         return payload
+
+    def _alive(self, record: Record | None) -> Record | None:
+        return record if record is not None and record.expires > self.clock() else None
 
     def _read_through(self, cache: PayloadCache, key: str) -> bytes | None:
         kept = cache.get(key)
@@ -122,6 +133,9 @@ class FolderReader(Store):
         return payload, attributes
 
     def get(self, key: str) -> Record | None:
+        pending = self._pending
+        if pending and key in pending:
+            return self._alive(pending[key])
         found = self._fetch(key)
         if found is None:
             return None
@@ -135,6 +149,10 @@ class FolderReader(Store):
         )
 
     def stat(self, key: str) -> Stat | None:
+        pending = self._pending
+        if pending and key in pending:
+            record = self._alive(pending[key])
+            return None if record is None else Stat(len(record.payload), crc32(record.payload), *record[1:])
         try:
             found = self.files.examine(self.files.path(key))
         except OSError:
@@ -155,7 +173,20 @@ class FolderReader(Store):
             spelling=known.spelling,
         )
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        asked = list(keys)
+        for _ in range(_TRIES):
+            before = self._changes
+            if not self._index.uncertain:
+                found = super().get_many(asked)
+                if self._changes == before:
+                    return found
+        with self._lock:
+            return super().get_many(asked)
+
     def open(self, key: str) -> BinaryIO | None:
+        if key in self._pending:
+            return super().open(key)
         if (self.ledger.page.suspect and self.read(key) is None) or not self.contains(key):
             return None
         try:
@@ -180,6 +211,10 @@ class FolderReader(Store):
         return key if found is None or found.spelling is None else found.spelling
 
     def _find(self, key: str) -> Attributes | None:
+        pending = self._pending
+        if pending and key in pending:
+            record = pending[key]
+            return None if record is None else attributes_of(record)
         try:
             return self.files.find(self.files.path(key))
         except OSError:
@@ -208,7 +243,11 @@ class FolderReader(Store):
         if self._index.uncertain:
             self.settle()
         if not self._index.loaded:
-            self._index = load_index(self.folder, self.files)
+            index = load_index(self.folder, self.files)
+            if self._pending:
+                _update(index, {key: self._find(key) for key in self._pending})
+                index.sort()
+            self._index = index
         return self._index
 
     def settle(self) -> None:
@@ -217,12 +256,9 @@ class FolderReader(Store):
             self._index = Index()
             if self._cache is not None:
                 self._cache.end()
-        for key in list(self._index.uncertain):
-            found = self.files.find(self.files.path(key))
-            if found is None:
-                self._index.remove(key)
-            else:
-                self._index.put(key, found.order, found.length, found.created, found.expires, found.spelling)
+        found = {key: self._find(key) for key in self._index.uncertain}
+        _update(self._index, found)
+        for key in found:
             self._unmark(key)
 
     def _unmark(self, key: str) -> None:
@@ -245,35 +281,15 @@ class FolderReader(Store):
         """Set a value aside, if it still is this payload."""
         raise NotImplementedError
 
-    def set_aside(self, path: str) -> str:
-        """Move a file, by its path in the store, to STORE/quarantine under a name that is free; return the new path.
 
-        What lies beside a value goes with it.
-        """
-        moved = self._move_aside(path)
-        shard, _, name = path.rpartition("/")
-        if shard.startswith(f"{DATA}/"):
-            beside = [other for other, regular in self.folder.list(shard) if regular and other in companions(name)]
-            for other in beside:
-                self._move_aside(f"{shard}/{other}")
-        return moved
-
-    def _move_aside(self, path: str) -> str:
-        self.folder.mkdir(QUARANTINE)
-        self.folder.admit(QUARANTINE)
-        taken = {name for name, _ in self.folder.list(QUARANTINE)}
-        name = path.removeprefix("data/").replace("/", "-")
-        free = next(choice for choice in _choices(name) if choice not in taken)
-        self.folder.replace(path, f"{QUARANTINE}/{free}")
-        return f"{QUARANTINE}/{free}"
-
-
-def _choices(name: str) -> Iterator[str]:
-    yield name
-    number = 1
-    while True:
-        yield f"{name}~{number}"
-        number += 1
+def _update(index: Index, found: Mapping[str, Attributes | None]) -> None:
+    """Have the index know what was found, new keys in their order."""
+    for key, known in found.items():
+        if known is None:
+            index.remove(key)
+    there = [(known.order, key, known) for key, known in found.items() if known is not None]
+    for order, key, known in sorted(there):
+        index.put(key, order, known.length, known.created, known.expires, known.spelling)
 
 
 def is_stripped(attributes: Attributes) -> bool:

@@ -1,4 +1,4 @@
-"""Records as files: a value and its attributes, written, read and removed as one.
+"""Records as files, written: a value and its attributes are put, changed and removed as one.
 
 No lock, no index, no clock: `RecordFiles` knows how a record lies on disk and in which order its parts have to be
 written so that a kill at any moment leaves the old record or the new one.
@@ -8,158 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from zlib import crc32
+from collections.abc import Iterator
 
 from diskdict import attributes as xattrs
-from diskdict import sidecar
-from diskdict.attributes import Attributes, stripped
-from diskdict.companions import Companions
+from diskdict.attributes import Attributes
 from diskdict.errors import DurabilityError
-from diskdict.files import Folder, read_all, sync, write_all
-from diskdict.layout import DIGEST, TEMPORARY, Shards, encode_name, is_plain
-from diskdict.store import NEVER
+from diskdict.files import sync, write_all
+from diskdict.finding import RecordFinder
+from diskdict.layout import DIGEST, TEMPORARY
 
 
-class RecordFiles:
-    """The files of a store's records.
-
-    Parameters
-    ----------
-    data: Folder
-        The folder of the shards.
-    shards: Shards
-        Tells a name's shard.
-    durable: bool
-        Have every change on disk before it returns.
-    in_attributes: bool
-        Whether this filesystem keeps extended attributes.
-    sidecars: bool
-        Whether any value may have a sidecar.
-    before_sidecar: callable
-        Called before a sidecar is written.
-    """
-
-    def __init__(
-        self,
-        data: Folder,
-        shards: Shards,
-        *,
-        durable: bool,
-        in_attributes: bool,
-        sidecars: bool,
-        before_sidecar: Callable[[], None],
-    ) -> None:
-        self.data = data
-        self.shards = shards
-        self.durable = durable
-        self.in_attributes = in_attributes
-        self.companions = Companions(data, durable=durable, sidecars=sidecars, before_sidecar=before_sidecar)
-        self.failure: DurabilityError | None = None
-        self._names = shards.names
-        self._mask = shards.count - 1
-        self._shard_length = len(shards.names[0])
-        self._admitted = [False] * len(shards.names)
-
-    def path(self, key: str) -> str:
-        """Return the path of a key's file in the folder of the shards."""
-        name = key if is_plain(key) else encode_name(key)
-        number = crc32(name.encode()) & self._mask
-        shard = self._names[number]
-        if not self._admitted[number]:
-            self._admitted[number] = self.data.admit(shard)
-        return f"{shard}/{name}"
-
-    def present(self) -> list[str]:
-        """Return the names of the shards that are there; links and files in their place are none."""
-        names = set(self.shards.names)
-        return [name for name, _ in list(self.data.list()) if name in names and self.data.is_folder(name)]
-
-    def read(self, path: str) -> tuple[bytes, float]:
-        """Return a value and when it expires, as `load` does but faster. Raises FileNotFoundError."""
-        fd = self.data.open(path)
-        try:
-            payload = read_all(fd)
-            expires = xattrs.expiry(fd)
-        finally:
-            os.close(fd)
-        if expires is None:
-            payload, attributes = self.load(path)
-            expires = NEVER if attributes is None else attributes.expires
-        return payload, expires
-
-    def load(self, path: str) -> tuple[bytes, Attributes | None]:
-        """Return a value and what is kept beside it, None if nothing is. Raises FileNotFoundError.
-
-        Where a sidecar and its value do not fit, a writer may be between the two: both are read again until they fit
-        or stay as they are.
-        """
-        before = None
-        while True:
-            fd = self.data.open(path)
-            try:
-                payload = read_all(fd)
-                attributes = xattrs.fetch(fd)
-            finally:
-                os.close(fd)
-            if attributes is not None or not self.companions.sidecars:
-                return payload, attributes
-            entries = self.companions.entries(path)
-            attributes = sidecar.pick(entries, payload)
-            if attributes is not None:
-                return payload, attributes
-            if before == (payload, entries):
-                return payload, entries[0] if entries else None
-            before = payload, entries
-
-    def find(self, path: str) -> Attributes | None:
-        """Return what is kept beside a value without reading it, or None where there is no value.
-
-        A file that has lost its attributes has an order from `STRIPPED`, version 0 and no checksum.
-        """
-        try:
-            fd = self.data.open(path)
-            try:
-                known = xattrs.fetch(fd)
-                if known is not None:
-                    return known
-                status = os.fstat(fd)
-            finally:
-                os.close(fd)
-            return self._beside(path, status.st_size) or stripped(status)
-        except FileNotFoundError:
-            return None
-
-    def examine(self, path: str) -> tuple[Attributes, float] | None:
-        """Return a value's attributes and its time of change, or None where there is no value.
-
-        Length and checksum are those of the value as it is now: it is read only if it must have been changed by others.
-        """
-        try:
-            fd = self.data.open(path)
-        except FileNotFoundError:
-            return None
-        try:
-            status = os.fstat(fd)
-            known = xattrs.fetch(fd)
-            if known is None or known.length != status.st_size:
-                if known is None and self.companions.sidecars:
-                    # Together, lest the one is of another moment than the other.
-                    payload, known = self.load(path)
-                else:
-                    payload = read_all(fd)
-                known = (known or stripped(status))._replace(length=len(payload), checksum=crc32(payload))
-            return known, status.st_mtime
-        except FileNotFoundError:
-            return None
-        finally:
-            os.close(fd)
-
-    def _beside(self, path: str, length: int) -> Attributes | None:
-        if not self.companions.sidecars:
-            return None
-        fitting = [entry for entry in self.companions.entries(path) if entry.length == length]
-        return fitting[0] if len(fitting) == 1 else self.load(path)[1]
+class RecordFiles(RecordFinder):
+    """The files of a store's records. The parameters are those of `diskdict.finding.RecordFinder`."""
 
     def write(self, key: str, path: str, payload: bytes, attributes: Attributes, old: Attributes | None) -> None:
         """Put a record at `path`, where `old` is kept beside the value that is there now, if one is."""
@@ -167,31 +27,59 @@ class RecordFiles:
         temporary = f"{shard}/{TEMPORARY}"
         try:
             if DIGEST in path:
-                self._make(shard)
-                self.companions.write_key(path, key)
+                self.welcome(key, path)
             try:
-                fd = self.data.create(temporary)
+                beside = self.stage(temporary, payload, attributes)
             except FileNotFoundError:
                 self._make(shard)
-                fd = self.data.create(temporary)
-            try:
-                write_all(fd, payload)
-                beside = not (self.in_attributes and xattrs.apply(fd, attributes))
-                if self.durable:
-                    self._sync(fd)
-            finally:
-                os.close(fd)
+                beside = self.stage(temporary, payload, attributes)
+        except BaseException:
+            self.companions.undo(path, old, unplaced=self.data.discard(temporary))
+            raise
+        self.place(path, temporary, attributes, old, beside=beside)
+
+    def stage(self, temporary: str, payload: bytes, attributes: Attributes) -> bool:
+        """Put a value at `temporary`, for `place`; return whether its attributes are not on it and go beside it."""
+        fd = self.data.create(temporary)
+        try:
+            write_all(fd, payload)
+            beside = not (self.in_attributes and xattrs.apply(fd, attributes))
+            if self.durable:
+                self._sync(fd)
+        finally:
+            os.close(fd)
+        return beside
+
+    def welcome(self, key: str, path: str) -> None:
+        """Have at hand what the value of `key` needs to be placed: its shard, and its text if that is too long."""
+        self._make(path[: self._shard_length])
+        if DIGEST in path:
+            self.companions.write_key(path, key)
+
+    def place(
+        self,
+        path: str,
+        temporary: str,
+        attributes: Attributes,
+        old: Attributes | None,
+        *,
+        beside: bool,
+        again: bool = False,
+    ) -> None:
+        """Have a value that was staged be the one at `path`. After a failure it is gone, unless it is to go `again`."""
+        try:
             if beside:
                 self.companions.write_sidecar(path, attributes, self.companions.bound(path, old))
             self.data.replace(temporary, path)
         except BaseException:
             # A temporary that is still there has not replaced the value.
-            self.companions.undo(path, old, unplaced=self.data.discard(temporary))
+            unplaced = self.data.has(temporary) if again else self.data.discard(temporary)
+            self.companions.undo(path, old, unplaced=unplaced)
             raise
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
         if self.durable:
-            self._sync_shard(shard)
+            self._sync_shard(path[: self._shard_length])
 
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):

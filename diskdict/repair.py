@@ -9,6 +9,7 @@ from diskdict import keys
 from diskdict.attributes import Attributes, describe
 from diskdict.backends.file import FolderStore
 from diskdict.layout import DATA, OWN_NAMES, TMP, Kind, classify
+from diskdict.quarantine import set_aside
 from diskdict.reading import is_stripped
 from diskdict.scanning import key_of
 from diskdict.snapshots import remembered
@@ -162,7 +163,7 @@ def _mend(store: FolderStore, problem: Problem, lost: _Lost) -> str:
         return "given attributes that fit"
     if problem.problem == "foreign" and not problem.path.startswith(f"{DATA}/"):
         return "left alone"
-    return f"moved to {store.set_aside(problem.path)}"
+    return f"moved to {set_aside(store.folder, problem.path)}"
 
 
 class _Lost:

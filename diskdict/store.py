@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from enum import Enum
@@ -189,6 +189,22 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def sweep(self, limit: int | None = None) -> int:
         """Remove expired records, at most `limit`; return how many."""
+
+    @abc.abstractmethod
+    def number(self) -> int:
+        """Return a number above all orders and versions there are, for a record to `commit`."""
+
+    @abc.abstractmethod
+    def commit(self, changes: Mapping[str, Record | None], *, amended: Collection[str] = ()) -> None:
+        """Make all changes as one: each key has its record afterwards, or none where that is None.
+
+        Order and version of the records come from `number`. `amended` are keys whose payload is the one they have. The
+        caller holds the mutation lock. Who reads sees all changes or none; after a failure, or a kill, too.
+        """
+
+    def check_growth(self, growth: int) -> None:  # noqa: ARG002  # for stores that have such a limit
+        """Raise LimitError where the store may not become `growth` bytes larger."""
+        return
 
     @abc.abstractmethod
     def close(self) -> None:

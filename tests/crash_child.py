@@ -138,13 +138,14 @@ class Place(NamedTuple):
             if not is_free(d._folder.exclusive()):
                 os._exit(3)  # whatever follows would wait for ever
             seen = seen_in(d)
-            astray += miscounted(d, folder)
             try:
+                # This also brings into the files what a transaction could not.
                 d[AFTER] = b"afterwards"
             except DurabilityError:
                 pass
             else:
                 astray += ["it goes on after a sync has failed"] * (error is not None and "DurabilityError" in error)
+            astray += miscounted(d, folder)
         d.close()
         with opened(folder, At(self.now)) as other:
             reopened = seen_in(other)

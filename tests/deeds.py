@@ -22,7 +22,24 @@ START = 1_700_000_000.0
 SAME = b"always the same"
 
 LONG = "long " * 60
-KEYS: list[Any] = ["a", "b", "KEY", "naïve/..", "new", LONG + "1", LONG + "2", 1, True, (1, "x"), -2.5, "c", "d", "e"]
+LAST = "last"
+KEYS: list[Any] = [
+    LAST,
+    "a",
+    "b",
+    "KEY",
+    "naïve/..",
+    "new",
+    LONG + "1",
+    LONG + "2",
+    1,
+    True,
+    (1, "x"),
+    -2.5,
+    "c",
+    "d",
+    "e",
+]
 SIZES = [1, 1, 10, 100, 100, 100, 4_000, 70_000, 200_000]
 
 HOMES: dict[str, list[int]] = {
@@ -122,7 +139,7 @@ class Deed(NamedTuple):
         return self.key if self.kind == "rename" else None
 
 
-KINDS = {"put": 9, "delete": 3, "expire": 1, "persist": 1, "describe": 2, "rename": 3, "popitem": 1}
+KINDS = {"transaction": 3, "put": 9, "delete": 3, "expire": 1, "persist": 1, "describe": 2, "rename": 3, "popitem": 1}
 
 
 def plan(seed: int, first: int, lengths: list[int]) -> Iterator[Deed]:
@@ -159,6 +176,11 @@ def perform(d: DiskDict[Any, Any], deed: Deed) -> None:
             d.rename(key, target)
         elif kind == "popitem":
             d.popitem()
+        elif kind == "transaction":
+            with d.transaction():
+                d.set(key, value, ttl=ttl, metadata=metadata)
+                d.delete(target)
+                d.set(LAST, value)
     except KeyError:
         pass  # the key is not there, or the target is
 
@@ -169,8 +191,14 @@ def foreseen(records: Records, deed: Deed) -> Records:
     there = alive(records, now)
     old = there.get(key)
     expires = None if ttl is None else now + ttl
-    if kind == "put":
+    if kind in ("put", "transaction"):
         there[key] = Seen(value, expires, metadata or {}, now if old is None else old.created)
+    if kind == "transaction":
+        there.pop(target, None)
+        last = there.get(LAST)
+        there[LAST] = Seen(value, None, {}, now if last is None else last.created)
+    elif kind == "put":
+        pass
     elif kind == "popitem":
         there and there.popitem()
     elif old is None:
@@ -247,6 +275,24 @@ def _stripped(d: DiskDict[Any, Any]) -> None:
 
 HEAVY = {"pad": "n" * 66_000}
 
+
+def _transact(d: DiskDict[Any, Any]) -> None:
+    with d.transaction():
+        d.set("c", b"third", ttl=50, metadata={"of": "third"})
+        d.expire("a", 7)
+        del d["b"]
+        d.rename(LONG, "moved")
+        d.set("b", b"again")
+        d.set("n", b"fourth")
+
+
+def _transact_heavily(d: DiskDict[Any, Any]) -> None:
+    with d.transaction():
+        d.set_metadata("a", {"of": "newer"}, replace=True)
+        d.set_metadata("b", HEAVY)
+        d.set("c", b"third", metadata=HEAVY)
+
+
 SCENES = {
     "first put": Scene(_nothing, lambda d: d.set("c", b"third", ttl=5), "replace"),
     "put": Scene(_some, lambda d: d.set("c", b"third", ttl=5, metadata={"of": "third"}), "replace"),
@@ -281,6 +327,12 @@ SCENES = {
     "rename over expired long key": _later(lambda d: d.rename("a", LONG + "x"), moves="a"),
     "rename to spelled": Scene(_spelled, lambda d: d.rename((1, "x"), (True, "y")), moves=(1, "x")),
     "rename spelled": Scene(_spelled, lambda d: d.rename(True, 7), moves=True),
+    "transaction": Scene(_some, _transact),
+    "transaction long key": Scene(_some, lambda d: d.set_many({LONG: b"newer", LONG + "2": b"third"})),
+    "transaction heavy": Scene(_heavy, _transact_heavily),
+    "transaction expired": _later(_transact),
+    "delete many": Scene(_some, lambda d: d.delete_many(["a", LONG])),
+    "clear": Scene(_some, lambda d: d.clear()),
     "clean up": _later(lambda d: d.cleanup_expired()),
     "close": Scene(_some, lambda d: (len(d), d.close())),
     "repair": Scene(_some, lambda d: d.repair()),

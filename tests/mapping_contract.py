@@ -1246,6 +1246,231 @@ class MappingContract:
             assert lock.taken > before
             assert not lock.locked()
 
+    # ---- transactions
+
+    def test_transaction_makes_all_changes(self, d: Dict, clock) -> None:
+        """What was set, changed, renamed and deleted in the block is there after it, in the order it was made."""
+        d.update(a=1, b=[1], c="x", e=0)
+        d.set("t", "t", ttl=50, metadata={"of": "t"})
+        with d.transaction() as t:
+            t["new"] = (1, 2)
+            d["a"] = 2
+            d.append("b", [2])
+            d.increment("e", 5)
+            del d["c"]
+            d["c"] = "again"
+            d.rename("t", "moved")
+            d.expire("a", 9)
+            d.set_metadata("e", {"of": "e"})
+
+        assert list(d.items()) == [("a", 2), ("b", [1, 2]), ("e", 5), ("new", (1, 2)), ("c", "again"), ("moved", "t")]
+        assert list(reversed(d)) == list(d)[::-1]
+        assert (d.ttl("a"), d.ttl("moved"), d.ttl("e")) == (9, 50, None)
+        assert d.info("moved").metadata == {"of": "t"}
+        assert d.info("e").metadata == {"of": "e"}
+        clock.tick(10)
+        assert len(d) == 5
+
+    def test_transaction_that_raises_changes_nothing(self, d: Dict) -> None:
+        """An exception leaves values, order, expiry and metadata as they were, and goes on."""
+        d.set("a", 1, ttl=5, metadata={"of": "a"})
+        d["b"] = [1]
+        version = d.info("a").version
+        with pytest.raises(ZeroDivisionError), d.transaction():
+            d["a"] = 2
+            del d["b"]
+            d["c"] = 3
+            d.clear()
+            d["d"] = 1 / 0
+
+        assert d == {"a": 1, "b": [1]}
+        assert list(d) == ["a", "b"]
+        assert (d.ttl("a"), d.info("a").metadata, d.info("a").version) == (5, {"of": "a"}, version)
+        d["c"] = 1
+        assert list(d) == ["a", "b", "c"]
+
+    def test_transaction_reads_its_own_changes(self, d: Dict, clock) -> None:
+        """All of the dict tells, inside the block, what it will be."""
+        d.update(a=1, b=2, c=3)
+        with d.transaction():
+            d["b"] = 20
+            del d["a"]
+            d["n"] = 4
+            d.set("t", 5, ttl=5)
+            d["a"] = 10
+
+            assert list(d.items()) == [("b", 20), ("c", 3), ("n", 4), ("t", 5), ("a", 10)]
+            assert list(reversed(d.keys())) == ["a", "t", "n", "c", "b"]
+            assert (len(d), "n" in d, "x" in d, d.get("x"), d["b"]) == (5, True, False, None, 20)
+            assert d.get_many(["a", "x", "c"]) == {"a": 10, "c": 3}
+            assert d.setdefault("s", 6) == 6
+            assert d.get_or_set("s", lambda: 7) == 6
+            assert d.get_or_set("g", lambda: 8) == 8
+            assert d.pop("g") == 8
+            assert d.popitem() == ("s", 6)
+            assert d.compare_and_swap("c", 3, 30)
+            d.append("l", [1])
+            with d.edit("l") as value:
+                value.append(2)
+            assert d["l"] == [1, 2]
+            clock.tick(5)
+            assert "t" not in d
+            assert len(d) == 5
+            d.clear()
+            assert (len(d), list(d), d == {}) == (0, [], True)
+            d["last"] = 1
+
+        assert d == {"last": 1}
+
+    def test_transaction_with_keys_of_all_types(self, d: Dict) -> None:
+        """Keys come back as they were spelled, from inside and after."""
+        with d.transaction():
+            d[True] = "yes"
+            d[1.5] = d[None] = d[(1, "x")] = d["=x"] = "v"
+            inside = list(d)
+
+        assert inside == list(d) == [True, 1.5, None, (1, "x"), "=x"]
+        assert type(next(iter(d))) is bool
+
+    def test_iteration_in_a_transaction_ends_when_keys_change(self, d: Dict) -> None:
+        """As outside of it."""
+        d.update(a=1, b=2)
+        with d.transaction():
+            for change in (lambda: d.update(c=1), lambda: d.pop("a"), lambda: d.rename("b", "n")):
+                keys = iter(d)
+                next(keys)
+                change()
+                with pytest.raises(RuntimeError, match="changed size"):
+                    next(keys)
+
+    def test_inner_transaction_is_part_of_the_outer(self, d: Dict) -> None:
+        """It is committed with the outer one; failing by itself, it takes along only what it did."""
+        with d.transaction():
+            d["a"] = 1
+            with d.transaction():
+                d["b"] = 2
+            with pytest.raises(ZeroDivisionError), d.transaction():
+                del d["a"]
+                d["c"] = 1 / 0
+            with pytest.raises(InvalidValueError):
+                d.set_many([("a", 2), ("bad", object())])
+            assert d == {"a": 1, "b": 2}
+        with pytest.raises(ZeroDivisionError), d.transaction():
+            with d.transaction():
+                d["a"] = 3
+            d["a"] = 1 / 0
+
+        assert d == {"a": 1, "b": 2}
+
+    def test_others_see_a_transaction_when_it_has_ended(self, d: Dict) -> None:
+        """Threads read what was there before, all of it, and their changes come after."""
+        d.update(a=1, b=1)
+        inside, seen = threading.Event(), threading.Event()
+
+        def other() -> tuple[object, ...]:
+            inside.wait()
+            before = d["a"], "new" in d, d.get("b"), d.info("a").size
+            seen.set()
+            d.increment("a")
+            return before
+
+        def work(number: int) -> tuple[object, ...] | None:
+            if number:
+                return other()
+            with d.transaction():
+                d["a"] = 2
+                d["new"] = 1
+                del d["b"]
+                inside.set()
+                seen.wait()
+                assert d["a"] == 2
+            return None
+
+        _, before = in_threads(work, 2)
+        assert before == (1, False, 1, 1)
+        assert d == {"a": 3, "new": 1}
+
+    def test_threads_move_between_accounts(self, d: Dict) -> None:
+        """Transfers of many threads lose nothing, and get_many sees none half done."""
+        accounts = [f"account {number}" for number in range(5)]
+        d.update(dict.fromkeys(accounts, 100))
+
+        def work(number: int) -> set[int]:
+            sums = set()
+            for turn in range(15):
+                source, target = accounts[(number + turn) % 5], accounts[(number + 3 * turn + 1) % 5]
+                with d.transaction():
+                    d.increment(source, -1)
+                    d.increment(target, 1)
+                sums.add(sum(d.get_many(accounts).values()))
+            return sums
+
+        assert set().union(*in_threads(work, 6)) == {500}
+
+    def test_expect(self, d: Dict) -> None:
+        """A transaction that expects another version fails at its end, and changes nothing."""
+        d["a"] = 1
+        version = d.info("a").version
+        with d.transaction():
+            d.expect("a", version=version)
+            d.expect("new", version=None)
+            d["a"] = d["new"] = 2
+        with pytest.raises(ConflictError), d.transaction():
+            d.expect("a", version=version)
+            d["a"] = 3
+        with pytest.raises(ConflictError), d.transaction():
+            d.expect("new", version=None)
+            del d["new"]
+
+        assert d == {"a": 2, "new": 2}
+        with pytest.raises(RuntimeError, match="inside"):
+            d.expect("a", version=1)
+
+    def test_store_cannot_close_in_a_transaction(self, d: Dict) -> None:
+        """It would leave the block without what it is in."""
+        with d.transaction():
+            d["a"] = 1
+            with pytest.raises(RuntimeError, match="transaction"):
+                d.close()
+
+        assert d == {"a": 1}
+
+    def test_many_keys_are_changed_as_one(self, make_dict: MakeDict) -> None:
+        """Where one pair is refused, or the store would be too large, none is stored."""
+        d = make_dict(limits=Limits(total_bytes=20, key_chars=5))
+        d["a"] = 1
+        for bad in ({"b": 2, "c": object()}, {"b": 2, "toolong": 1}, {"b": "x" * 10, "c": "x" * 10}):
+            with pytest.raises((TypeError, ValueError)):
+                d.set_many(bad)
+            with pytest.raises((TypeError, ValueError)):
+                d.update(bad)
+        assert d == {"a": 1}
+        with pytest.raises(LimitError), d.transaction():
+            d["a"] = "x" * 10
+            d["b"] = "x" * 10
+
+        assert d == {"a": 1}
+        with d.transaction():
+            d["b"] = "x" * 15
+            d["b"] = "x" * 14
+        assert d.delete_many(["a", "b", "c"]) == {"a": True, "b": True, "c": False}
+
+    def test_writeback_in_a_transaction(self, make_dict: MakeDict) -> None:
+        """What was handed out for a key goes with the transaction that changed it."""
+        d = make_dict(writeback=True)
+        d["a"] = [1]
+        with pytest.raises(ZeroDivisionError), d.transaction():
+            d["a"] = [2]
+            d["a"].append(3)
+            d["b"] = 1 / 0
+        assert d["a"] == [1]
+        with d.transaction():
+            d["a"] = [2]
+            d["a"].append(3)
+        d.flush()
+
+        assert d["a"] == [2, 3]
+
     # ---- threads
 
     def test_threads_count_exactly(self, d: Dict) -> None:

@@ -25,6 +25,17 @@ def _clean(d: Any) -> None:
     d.cleanup_expired()
 
 
+def _transact(d: Any) -> None:
+    with d.transaction():
+        d["c"] = 3
+
+
+def _expect(d: Any) -> None:
+    with d.transaction():
+        d.expect("c", version=None)
+        d["c"] = 3
+
+
 def _join(d: Any) -> None:
     d |= {"c": 3}
 
@@ -41,6 +52,8 @@ CHANGES: dict[str, Operation] = {
     "copy_key": lambda d: d.copy_key("a", "c"),
     "create": lambda d: d.create("c", 3),
     "delete": lambda d: d.delete("a"),
+    "expect": _expect,
+    "transaction": _transact,
     "delete_many": lambda d: d.delete_many(["a", "b"]),
     "edit": _edit,
     "expire": lambda d: d.expire("a", 5),

@@ -399,6 +399,10 @@ def test_no_inode_is_left(small: Path) -> None:
     with opened(small / "store", At()) as d:
         with pytest.raises(OSError, match="No space left"):
             d.update((f"key {number}", b"first") for number in range(1_000))
+        assert not d
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(1_000):
+                d[f"key {number}"] = b"first"
         there = dict(d)
         first, second, *_ = there
 

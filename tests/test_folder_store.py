@@ -37,6 +37,7 @@ from diskdict.backends import open_store
 from diskdict.backends.file import FolderStore
 from diskdict.errors import CorruptValueError, FormatError, LimitError, ReadOnlyError
 from diskdict.limits import Limits
+from diskdict.quarantine import set_aside
 from diskdict.store import NEVER
 
 Open = Callable[..., FolderStore]
@@ -766,7 +767,7 @@ def test_permission_bits(opened: Open, folder: Path) -> None:
             store.put("k", b"1", meta='{"a":"' + "x" * 70_000 + '"}')
             store.put("k" * 300, b"1")
             store.count()
-            store.set_aside("data/" + str(value_at(folder, "k").relative_to(folder / "data")))
+            set_aside(store.folder, "data/" + str(value_at(folder, "k").relative_to(folder / "data")))
     finally:
         os.umask(before)
 

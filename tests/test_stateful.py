@@ -409,8 +409,18 @@ class BothBySidecars(Both):
     home = "sidecars"
 
 
-# An interruption between the making of such an iterator and the use of it leaves it to the interpreter to close.
-interrupted = pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")
+def bears_interruptions(test: Callable[..., None]) -> Callable[..., None]:
+    """Let a test be interrupted where nobody can be told.
+
+    Between the making of an iterator over a folder and the use of it, which leaves it to the interpreter to close; and
+    while an older dict is collected.
+    """
+    for warning in (
+        "unclosed scandir iterator:ResourceWarning",
+        "Exception ignored in. .function StoreDict.__del__:pytest.PytestUnraisableExceptionWarning",
+    ):
+        test = pytest.mark.filterwarnings(f"ignore:{warning}")(test)
+    return test
 
 
 def exact(value: Any) -> Any:
@@ -422,7 +432,7 @@ def exact(value: Any) -> Any:
     return type(value).__name__, value
 
 
-@interrupted
+@bears_interruptions
 @pytest.mark.parametrize("machine", [Both, BothBySidecars])
 def test_dict_and_disk_dict(machine: type[Both]) -> None:
     """They tell the same after any row of changes, with crashes and interruptions."""
@@ -430,7 +440,7 @@ def test_dict_and_disk_dict(machine: type[Both]) -> None:
 
 
 @pytest.mark.torture
-@interrupted
+@bears_interruptions
 @pytest.mark.parametrize("machine", [Both, BothBySidecars])
 def test_dict_and_disk_dict_for_long(machine: type[Both]) -> None:
     """The same for longer."""

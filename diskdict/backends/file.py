@@ -11,20 +11,22 @@ from typing import Final, Literal
 from zlib import crc32
 
 from diskdict import attributes as xattrs
+from diskdict import journal as journals
 from diskdict.attributes import STRIPPED, Attributes, describe
 from diskdict.cache import PayloadCache
-from diskdict.errors import ReadOnlyError
+from diskdict.committing import FolderCommitter
 from diskdict.files import sync_filesystem
 from diskdict.index import Index
+from diskdict.journal import Journal
 from diskdict.layout import DATA, TEMPORARY, TEMPORARY_SIDECAR, Shards
 from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
 from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
-from diskdict.reading import FolderReader, OnCorrupt, is_stripped
+from diskdict.quarantine import set_aside
+from diskdict.reading import OnCorrupt, is_stripped
 from diskdict.records import RecordFiles
-from diskdict.scanning import highest
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
 
@@ -32,7 +34,7 @@ Durability = Literal["process", "full"]
 _SWEPT_BY_A_WRITE: Final = 2
 
 
-class FolderStore(FolderReader):
+class FolderStore(FolderCommitter):
     """Records as files of a folder.
 
     Parameters
@@ -124,35 +126,25 @@ class FolderStore(FolderReader):
             before_sidecar=self.ledger.expect_sidecars,
         )
         self._careful = opened.page.suspect or opened.page.expiring
+        self.journal = Journal(opened.folder)
         self._closed = self._released = False
         abandon_after_fork(self)
+        left = None if opened.fresh else journals.load(opened.folder)
+        if left is not None and self.readonly:
+            self.show(left)
+        elif left is not None:
+            self.replay(left)
         if opened.page.suspect and not self.readonly:
             self._discard_temporaries()
 
     def _discard_temporaries(self) -> None:
+        self._discard_staged()
         for shard in self.files.present():
             self.files.data.discard(f"{shard}/{TEMPORARY}")
             self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
 
     def exclusive(self) -> Exclusive:
         return self._lock
-
-    def _prepare(self) -> None:
-        """Make sure that a change may begin: the handle can write, the page says so, nothing is left uncertain."""
-        self._check_not_readonly()
-        if self.files.failure is not None:
-            raise self.files.failure
-        if not self._ready:
-            if not self.ledger.ceiling_known:
-                self.ledger.start_above(highest(self.files))
-            self.ledger.begin()
-            self._ready = True
-        self.settle()
-
-    def _check_not_readonly(self) -> None:
-        self.check_open()
-        if self.readonly:
-            raise ReadOnlyError(f"{self.folder.path} was opened with readonly=True")
 
     def put(
         self,
@@ -167,7 +159,7 @@ class FolderStore(FolderReader):
     ) -> int | None:
         with self._lock:
             if not self._ready or self._index.uncertain or self.files.failure:
-                self._prepare()
+                self._prepare(key)
             now = self.clock()
             index = self._index
             if index.expires and index.has_dead(now):
@@ -206,23 +198,13 @@ class FolderStore(FolderReader):
             self.sweep()
         self.limits.check_total(index.payload_bytes - index.size(key) + size)
 
-    def _expect_expiry(self) -> None:
-        if not self.ledger.page.expiring:
-            self._careful = True
-            self.ledger.expect_expiry()
-
-    def _mark(self, key: str) -> None:
-        self._index.uncertain.add(key)
-        if self._cache is not None:
-            self._cache.begin(key)
-
     def _live(self, path: str) -> Attributes | None:
         found = self.files.find(path)
         return found if found is not None and found.expires > self.clock() else None
 
     def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
         with self._lock:
-            self._prepare()
+            self._prepare(key)
             path = self.files.path(key)
             old = self._live(path)
             if old is None:
@@ -246,7 +228,7 @@ class FolderStore(FolderReader):
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         with self._lock:
             if not self._ready or self._index.uncertain or self.files.failure:
-                self._prepare()
+                self._prepare(key)
             index = self._index
             if index.expires and index.has_dead(self.clock()):
                 self._sweep_some()
@@ -341,7 +323,7 @@ class FolderStore(FolderReader):
             except FileNotFoundError:
                 return
             self._mark(key)
-            self.set_aside(f"{DATA}/{path}")
+            set_aside(self.folder, f"{DATA}/{path}")
             self._unmark(key)
             # A scan that met the damage goes on over the index it has.
             self.reload()
@@ -394,24 +376,22 @@ class FolderStore(FolderReader):
     def _release(self) -> None:
         # Each step whatever becomes of those before, and again at the next call if interrupted: a lock that is not
         # given back is held for good.
-        try:
-            self.files.data.close()
-        finally:
-            try:
-                self.ledger.release()
-            finally:
-                self.folder.close()
+        with contextlib.ExitStack() as stack:
+            for step in (self.folder.close, self.ledger.release, self.files.data.close, self.journal.close):
+                stack.callback(step)
         self._released = True
 
     def _leave(self) -> None:
         """Have everything on disk before the page says so, and keep the index for the next opening."""
-        if self._ready and self.files.failure is None:
+        self.finish()
+        if not self.ledger.page.clean and self.files.failure is None:
             sync_filesystem(self.folder.fd)
         if self._index.loaded and not self._index.uncertain and self._index.changed:
             with contextlib.suppress(OSError):
                 save_index(self.folder, self.files, self._index)
         if self.files.failure is None:
             self.ledger.end()
+        self.journal.remove()
 
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
@@ -422,6 +402,7 @@ class FolderStore(FolderReader):
         self._lock = mutation_lock(None)
         self._index = Index()
         self._cache = None
+        self.journal.close()
         self.files.data.close()
         self.ledger.abandon()
         self.folder.close()

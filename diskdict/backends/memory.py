@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Final
@@ -47,6 +47,7 @@ class MemoryStore(Store):
         self._lock = mutation_lock(lock)
         self._limits = checked(limits)
         self._records: dict[str, Record] = {}
+        self._published: Mapping[str, Record | None] = {}  # a commit on its way into the records
         self._due: list[tuple[float, str]] = []
         self._bytes = 0
         self._counter = 0
@@ -56,14 +57,15 @@ class MemoryStore(Store):
     def get(self, key: str) -> Record | None:
         if self._closed:
             raise _closed()
-        record = self._records.get(key)
+        published = self._published
+        record = published[key] if key in published else self._records.get(key)
         if record is None or (record.expires != NEVER and record.expires <= self.clock()):
             return None
         return record
 
-    def read(self, key: str) -> bytes | None:
-        record = self.get(key)
-        return None if record is None else record.payload
+    def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        with self._lock:
+            return super().get_many(keys)
 
     def stat(self, key: str) -> Stat | None:
         record = self.get(key)
@@ -186,6 +188,40 @@ class MemoryStore(Store):
         with self._lock:
             self._check_open()
             return self._sweep(self.clock(), limit)
+
+    def number(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def commit(self, changes: Mapping[str, Record | None], *, amended: Collection[str] = ()) -> None:  # noqa: ARG002
+        with self._lock:
+            self._check_open()
+            self._published = dict(changes)
+            try:
+                self._take_over_all(changes)
+            finally:
+                # Interrupted or not: all have seen it.
+                self._take_over_all(changes)
+                self._published = {}
+
+    def _take_over_all(self, changes: Mapping[str, Record | None]) -> None:
+        for key, record in changes.items():
+            if self._records.get(key) is not record:
+                self._take_over(key, record)
+
+    def _take_over(self, key: str, record: Record | None) -> None:
+        old = self._records.get(key)
+        if old is None or record is None or old.order != record.order:
+            self._drop(key)
+            self._changes += 1
+        if record is not None:
+            self._keep(key, record)
+
+    def check_growth(self, growth: int) -> None:
+        allowed = self._limits.total_bytes
+        if allowed is not None and self._bytes + growth > allowed:
+            self._sweep(self.clock(), None)
+            self._limits.check_total(self._bytes + growth)
 
     def close(self) -> None:
         with self._lock:
