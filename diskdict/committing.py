@@ -94,7 +94,12 @@ class FolderCommitter(FolderReader):
             try:
                 # What may find no room comes first.
                 group = self._staged(kept, amended)
+                if self.files.durable:
+                    self.files.sync_all()
                 self.journal.append(group)
+                if self.files.durable:
+                    with self.files.refusal():
+                        self.journal.sync()
             except BaseException:
                 with contextlib.suppress(OSError):
                     self.journal.restart()
@@ -123,7 +128,7 @@ class FolderCommitter(FolderReader):
                 group.append(Amend(key, attributes))
             else:
                 file = str(number)
-                beside = self.files.stage(_STAGED + file, record.payload, attributes)
+                beside = self.files.stage(_STAGED + file, record.payload, attributes, durable=False)
                 group.append(Place(key, file, attributes, beside))
         return tuple(group)
 
@@ -140,6 +145,8 @@ class FolderCommitter(FolderReader):
                 self._mark(key)
             if self._pending:
                 _apply(self.files, self._group)
+                if self.files.durable:
+                    self.files.sync_all()
             self.journal.restart()
             pending, self._pending = self._pending, {}
             for key in pending:

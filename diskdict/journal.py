@@ -24,7 +24,7 @@ import ujson
 
 from diskdict import attributes as xattrs
 from diskdict.attributes import Attributes
-from diskdict.files import READ_WRITE, Folder, write_at
+from diskdict.files import READ_WRITE, Folder, sync, write_at
 from diskdict.layout import JOURNAL
 
 FORMAT: Final = 1
@@ -231,6 +231,7 @@ class Journal:
         self._epoch = 0
         self._sequence = 0
         self._end = _SECTOR
+        self._named = False  # on disk
 
     @property
     def holds_groups(self) -> bool:
@@ -255,6 +256,14 @@ class Journal:
             if self._end > _KEPT:
                 os.ftruncate(self._fd, _SECTOR)
             self._sequence, self._end = 0, _SECTOR
+
+    def sync(self) -> None:
+        """Have on disk what was appended."""
+        if self._fd is not None:
+            sync(self._fd)
+            if not self._named:
+                self._folder.sync()
+                self._named = True
 
     def remove(self) -> None:
         """Remove the file, of which nothing is needed any longer."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from diskdict import attributes as xattrs
 from diskdict.attributes import Attributes
 from diskdict.errors import DurabilityError
-from diskdict.files import sync, write_all
+from diskdict.files import sync, sync_filesystem, write_all
 from diskdict.finding import RecordFinder
 from diskdict.layout import DIGEST, TEMPORARY
 
@@ -29,22 +29,22 @@ class RecordFiles(RecordFinder):
             if DIGEST in path:
                 self.welcome(key, path)
             try:
-                beside = self.stage(temporary, payload, attributes)
+                beside = self.stage(temporary, payload, attributes, durable=self.durable)
             except FileNotFoundError:
                 self._make(shard)
-                beside = self.stage(temporary, payload, attributes)
+                beside = self.stage(temporary, payload, attributes, durable=self.durable)
         except BaseException:
             self.companions.undo(path, old, unplaced=self.data.discard(temporary))
             raise
         self.place(path, temporary, attributes, old, beside=beside)
 
-    def stage(self, temporary: str, payload: bytes, attributes: Attributes) -> bool:
+    def stage(self, temporary: str, payload: bytes, attributes: Attributes, *, durable: bool) -> bool:
         """Put a value at `temporary`, for `place`; return whether its attributes are not on it and go beside it."""
         fd = self.data.create(temporary)
         try:
             write_all(fd, payload)
             beside = not (self.in_attributes and xattrs.apply(fd, attributes))
-            if self.durable:
+            if durable:
                 self._sync(fd)
         finally:
             os.close(fd)
@@ -66,7 +66,10 @@ class RecordFiles(RecordFinder):
         beside: bool,
         again: bool = False,
     ) -> None:
-        """Have a value that was staged be the one at `path`. After a failure it is gone, unless it is to go `again`."""
+        """Have a value that was staged be the one at `path`.
+
+        After a failure what was staged is gone, unless it is to go `again`; who says so makes it durable, too.
+        """
         try:
             if beside:
                 self.companions.write_sidecar(path, attributes, self.companions.bound(path, old))
@@ -78,7 +81,7 @@ class RecordFiles(RecordFinder):
             raise
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
-        if self.durable:
+        if self.durable and not again:
             self._sync_shard(path[: self._shard_length])
 
     def _make(self, shard: str) -> None:
@@ -157,16 +160,22 @@ class RecordFiles(RecordFinder):
         finally:
             os.close(fd)
 
+    def sync_all(self) -> None:
+        """Have on disk all that was written."""
+        with self.refusal():
+            sync_filesystem(self.data.fd)
+
     def _sync(self, fd: int) -> None:
-        with self._refusal():
+        with self.refusal():
             sync(fd)
 
     def _sync_shard(self, shard: str) -> None:
-        with self._refusal():
+        with self.refusal():
             self.data.sync(shard)
 
     @contextlib.contextmanager
-    def _refusal(self) -> Iterator[None]:
+    def refusal(self) -> Iterator[None]:
+        """Have a sync that fails in the block be a DurabilityError, and the last: no change can be made any longer."""
         # The kernel reports a failed write-back once and then forgets it: asking again would be told all is well.
         try:
             yield

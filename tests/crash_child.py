@@ -145,7 +145,7 @@ class Place(NamedTuple):
                 pass
             else:
                 astray += ["it goes on after a sync has failed"] * (error is not None and "DurabilityError" in error)
-            astray += miscounted(d, folder)
+                astray += miscounted(d, folder)
         d.close()
         with opened(folder, At(self.now)) as other:
             reopened = seen_in(other)

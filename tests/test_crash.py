@@ -292,7 +292,7 @@ def test_each_write_is_short(crew: Crew, quick: Path, home: str, scene: str) -> 
 
 
 @both_homes
-@pytest.mark.parametrize("scene", ["first put", "overwrite", "delete", "expire", "rename"])
+@pytest.mark.parametrize("scene", ["first put", "overwrite", "delete", "expire", "rename", "transaction", "clear"])
 def test_each_sync_fails_once(crew: Crew, quick: Path, home: str, scene: str) -> None:
     """What could not be made durable is not acknowledged."""
     assert fail(crew, quick, home, scene, faults.FailToSync, durability="full")

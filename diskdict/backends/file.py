@@ -383,14 +383,15 @@ class FolderStore(FolderCommitter):
 
     def _leave(self) -> None:
         """Have everything on disk before the page says so, and keep the index for the next opening."""
+        if self.files.failure is not None:
+            return
         self.finish()
-        if not self.ledger.page.clean and self.files.failure is None:
+        if not self.ledger.page.clean:
             sync_filesystem(self.folder.fd)
         if self._index.loaded and not self._index.uncertain and self._index.changed:
             with contextlib.suppress(OSError):
                 save_index(self.folder, self.files, self._index)
-        if self.files.failure is None:
-            self.ledger.end()
+        self.ledger.end()
         self.journal.remove()
 
     def abandon(self) -> None:
