@@ -136,6 +136,11 @@ class FolderCommitter(FolderReader):
         for name, _ in list(self.folder.list(TMP)):
             self.folder.discard(f"{TMP}/{name}")
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether something that was committed is not in the files."""
+        return bool(self._pending)
+
     def finish(self) -> None:
         """Have in the files what was committed. Raises OSError where the disk does not take it; it stays readable."""
         with self._lock:

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
+from diskdict import backup as backups
 from diskdict import repair as repairs
 from diskdict.backends import open_store, scheme_of
 from diskdict.backends.file import Durability, FolderStore
@@ -257,6 +258,15 @@ class DiskDict(StoreDict[K, V]):
         """
         self.flush()
         return repairs.repair(self._folder, self._values.loads)
+
+    def backup(self, target: str | os.PathLike[str]) -> int:
+        """Copy the store to a folder that is new or empty; return the number of files copied.
+
+        The copy is a store of its own, as this one was at one moment, and on disk when this returns. Other threads can
+        read meanwhile, and wait to write. Interrupted, it leaves no store. FileExistsError, where there is something.
+        """
+        self.flush()
+        return backups.backup(self._folder, _absolute(target))
 
     def stats(self) -> Stats:
         """Return numbers about the folder; every file is looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,11 @@ def _expect(d: Any) -> None:
     with d.transaction():
         d.expect("c", version=None)
         d["c"] = 3
+
+
+def _back_up(d: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        d.backup(folder)
 
 
 def _join(d: Any) -> None:
@@ -81,6 +87,7 @@ QUESTIONS: dict[str, Operation] = {
     "__or__": lambda d: d | {"c": 3},
     "__reversed__": lambda d: list(reversed(d)),
     "__ror__": lambda d: {"c": 3} | d,
+    "backup": _back_up,
     "copy": lambda d: d.copy(),
     "expires_at": lambda d: d.expires_at("a"),
     "get": lambda d: d.get("a"),

@@ -32,7 +32,7 @@ LAYERS = (
     ("expiring",),
     ("together",),
     ("core",),
-    ("repair",),
+    ("repair", "backup"),
     ("disk",),
     ("__init__",),
 )
