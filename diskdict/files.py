@@ -148,10 +148,10 @@ class Folder:
         return os.stat(self.prefix + path, dir_fd=self.fd, follow_symlinks=False)
 
     def has(self, path: str) -> bool:
-        """Return whether anything is at `path`, as far as the system can tell."""
+        """Return whether anything is at `path`."""
         try:
             self.stat(path)
-        except OSError:
+        except FileNotFoundError:
             return False
         return True
 

@@ -75,9 +75,9 @@ class RecordFiles(RecordFinder):
                 self.companions.write_sidecar(path, attributes, self.companions.bound(path, old))
             self.data.replace(temporary, path)
         except BaseException:
-            # A temporary that is still there has not replaced the value.
-            unplaced = self.data.has(temporary) if again else self.data.discard(temporary)
-            self.companions.undo(path, old, unplaced=unplaced)
+            # A temporary that is still there has not replaced the value. What is to go again needs no undoing.
+            if not again:
+                self.companions.undo(path, old, unplaced=self.data.discard(temporary))
             raise
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
