@@ -113,7 +113,10 @@ class FolderCommitter(FolderReader):
             self.settle()
             # What the disk does not take now is tried again later; the journal holds it.
             with contextlib.suppress(OSError):
-                self.finish()
+                for key in kept:
+                    self._mark(key)
+                _apply(self.files, group)
+                self._end(kept)
 
     def _staged(self, changes: Mapping[str, Record | None], amended: Collection[str]) -> tuple[Change, ...]:
         self.folder.mkdir(TMP)
@@ -149,19 +152,22 @@ class FolderCommitter(FolderReader):
             for key in self._pending:
                 self._mark(key)
             if self._pending:
-                _apply(self.files, self._group)
-                if self.files.durable:
-                    self.files.sync_all()
-            self.journal.restart()
-            pending, self._pending = self._pending, {}
-            for key in pending:
-                self._unmark(key)
-            self._ready = not self.ledger.page.clean
+                _apply_again(self.files, self._group)
+            self._end(self._pending)
+
+    def _end(self, changes: Iterable[str]) -> None:
+        if self.files.durable:
+            self.files.sync_all()
+        self.journal.restart()
+        self._pending = {}
+        for key in changes:
+            self._unmark(key)
+        self._ready = not self.ledger.page.clean
 
     def replay(self, reading: Reading) -> None:
         """Bring the files up to what the journal of an earlier process says, and remove it; a damaged one is kept."""
         for group in reading.groups:
-            _apply(self.files, group.changes)
+            _apply_again(self.files, group.changes)
         if reading.groups:
             # The files are all there is once the journal is gone.
             sync_filesystem(self.folder.fd)
@@ -199,18 +205,28 @@ def _version(change: Change) -> int:
 
 
 def _apply(files: RecordFiles, changes: Iterable[Change]) -> None:
-    """Make changes in the files, except where a newer version is already."""
+    """Make changes in the files that nobody else has changed since."""
     for change in changes:
         path = files.path(change.key)
-        old = files.find(path)
-        if old is not None and old.version >= _version(change):
-            continue
-        if isinstance(change, Place):
-            if not files.data.has(_STAGED + change.file):
-                continue  # it was placed, and has gone since
+        if isinstance(change, Remove):
+            with contextlib.suppress(FileNotFoundError):
+                files.remove(path)
+        elif isinstance(change, Amend):
+            old = files.find(path)
+            if old is not None:
+                files.amend(path, old, change.attributes)
+        else:
+            # What is there now matters only to what has to tell the two by their attributes.
+            old = files.find(path) if change.beside else None
             files.welcome(change.key, path)
             files.place(path, _STAGED + change.file, change.attributes, old, beside=change.beside, again=True)
-        elif old is not None and isinstance(change, Amend):
-            files.amend(path, old, change.attributes)
-        elif old is not None:
-            files.remove(path)
+
+
+def _apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
+    """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
+    for change in changes:
+        known = files.find(files.path(change.key))
+        made = known is not None and known.version >= _version(change)
+        # A value that was placed and is not here has gone since.
+        if not made and (not isinstance(change, Place) or files.data.has(_STAGED + change.file)):
+            _apply(files, [change])

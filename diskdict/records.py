@@ -26,8 +26,7 @@ class RecordFiles(RecordFinder):
         shard = path[: self._shard_length]
         temporary = f"{shard}/{TEMPORARY}"
         try:
-            if DIGEST in path:
-                self.welcome(key, path)
+            self.welcome(key, path)
             try:
                 beside = self.stage(temporary, payload, attributes, durable=self.durable)
             except FileNotFoundError:
@@ -51,9 +50,9 @@ class RecordFiles(RecordFinder):
         return beside
 
     def welcome(self, key: str, path: str) -> None:
-        """Have at hand what the value of `key` needs to be placed: its shard, and its text if that is too long."""
-        self._make(path[: self._shard_length])
+        """Have the text of a key that is too long for a name where its value is to be."""
         if DIGEST in path:
+            self._make(path[: self._shard_length])
             self.companions.write_key(path, key)
 
     def place(
@@ -71,6 +70,8 @@ class RecordFiles(RecordFinder):
         After a failure what was staged is gone, unless it is to go `again`; who says so makes it durable, too.
         """
         try:
+            if again:
+                self._make(path[: self._shard_length])
             if beside:
                 self.companions.write_sidecar(path, attributes, self.companions.bound(path, old))
             self.data.replace(temporary, path)
