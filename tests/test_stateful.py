@@ -41,7 +41,8 @@ USUAL = settings(LONG, max_examples=50, stateful_step_count=25, phases=set(Phase
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-KEYS: list[Any] = ["a", "b", "C", "new", "long " * 60, "", 1, True, 1.5, (1, "x"), None, b"\xff"]
+KEYS: list[Any] = ["a", "b", "C", "new", "last", "long " * 60, "", 1, True, 1.5, (1, "x"), None, b"\xff"]
+STEPS = ["set", "delete", "expire", "rename"]
 keys = st.sampled_from(KEYS)
 values = st.one_of(
     st.none(),
@@ -342,7 +343,7 @@ class Both(RuleBasedStateMachine):
         to=keys,
         value=values,
         ttl=ttls,
-        kind=st.sampled_from(["set", "set", "delete", "expire", "popitem", "rename", "clear up"]),
+        kind=st.sampled_from(["set", "transaction", "delete", "expire", "popitem", "rename", "clear up"]),
     )
     def interruption(self, at: int, killed: bool, key: Any, to: Any, value: Any, ttl: Any, kind: str) -> None:
         """A Ctrl-C within a change, after which the process ends or goes on: old or new."""
@@ -354,6 +355,7 @@ class Both(RuleBasedStateMachine):
             "popitem": lambda: self.d.popitem(),
             "rename": lambda: self.d.rename(key, to),
             "clear up": lambda: self.d.cleanup_expired(),
+            "transaction": lambda: self.change_some(key, to, value, ttl),
         }[kind]
         before = descriptors()
         with contextlib.suppress(KeyboardInterrupt, KeyError), Interrupted(at).armed():
@@ -372,11 +374,57 @@ class Both(RuleBasedStateMachine):
             self.model[key] = old[key]._replace(expires=self.expiry(ttl))
         elif kind == "popitem" and old:
             self.model.popitem()
+        elif kind == "transaction":
+            self.put(key, value, ttl)
+            self.model.pop(to, None)
+            self.put("last", value)
         elif kind == "rename" and key in old and to not in old:
             self.model[to] = self.model.pop(key)
         found = self.told(self.d)
         assert deeds.allowed(found, old, self.there(), key if kind == "rename" else None)
         self.model = found
+
+    def change_some(self, key: Any, to: Any, value: Any, ttl: Any) -> None:
+        with self.d.transaction():
+            self.d.set(key, value, ttl=ttl)
+            self.d.delete(to)
+            self.d["last"] = value
+
+    @rule(
+        steps=st.lists(
+            st.tuples(st.sampled_from(["set", "delete", "expire", "rename"]), keys, keys, values, ttls), max_size=6
+        ),
+        fails=st.booleans(),
+        killed=st.booleans(),
+    )
+    def transaction(self, steps: list[tuple[str, Any, Any, Any, Any]], fails: bool, killed: bool) -> None:
+        """Several changes as one, or none where the block raises; the process may end after."""
+        before = dict(self.there())
+        with contextlib.suppress(ZeroDivisionError), self.d.transaction():
+            for step in steps:
+                self.step(*step)
+            self.single_keys_are_found()
+            assert self.lazy or exact(self.told(self.d)) == exact(self.there())
+            if fails:
+                self.model = before
+                raise ZeroDivisionError
+        if killed:
+            self.crash()
+
+    def step(self, kind: str, key: Any, to: Any, value: Any, ttl: Any) -> None:
+        there = self.there()
+        if kind == "set":
+            self.d.set(key, value, ttl=ttl, metadata={"x": 1})
+            self.put(key, value, ttl, {"x": 1})
+        elif kind == "delete":
+            assert self.d.delete(key) == (there.pop(key, None) is not None)
+        elif kind == "expire":
+            assert self.d.expire(key, ttl) == (key in there)
+            if key in there:
+                self.model[key] = there[key]._replace(expires=self.expiry(ttl))
+        elif key in there and to not in there:
+            self.d.rename(key, to)
+            self.model[to] = self.model.pop(key)
 
     # ---- what holds after each of them
 
