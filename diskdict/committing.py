@@ -90,33 +90,33 @@ class FolderCommitter(FolderReader):
             kept = {key: None if record is None else _placed(record) for key, record in changes.items()}
             if any(record is not None and record.expires != NEVER for record in kept.values()):
                 self._expect_expiry()
+            for key in kept:
+                self._mark(key)
             self._ready = False
             try:
                 # What may find no room comes first.
                 group = self._staged(kept, amended)
-                if self.files.durable:
-                    self.files.sync_all()
-                self.journal.append(group)
-                if self.files.durable:
-                    with self.files.refusal():
-                        self.journal.sync()
+                self._journalize(group)
+                # From here on it is done, for all who read.
+                self._group, self._pending = group, kept
             except BaseException:
                 with contextlib.suppress(OSError):
                     self.journal.restart()
                 self._discard_staged()
                 raise
-            for key in kept:
-                self._mark(key)
-            self._group = group
-            # From here on it is done, for all who read.
-            self._pending = kept
-            self.settle()
             # What the disk does not take now is tried again later; the journal holds it.
             with contextlib.suppress(OSError):
-                for key in kept:
-                    self._mark(key)
                 _apply(self.files, group)
-                self._end(kept)
+                self._end()
+
+    def _journalize(self, group: tuple[Change, ...]) -> None:
+        if not self.files.durable:
+            self.journal.append(group)
+            return
+        self.files.sync_all()
+        self.journal.append(group)
+        with self.files.refusal():
+            self.journal.sync()
 
     def _staged(self, changes: Mapping[str, Record | None], amended: Collection[str]) -> tuple[Change, ...]:
         self.folder.mkdir(TMP)
@@ -153,15 +153,15 @@ class FolderCommitter(FolderReader):
                 self._mark(key)
             if self._pending:
                 _apply_again(self.files, self._group)
-            self._end(self._pending)
+            self._end()
 
-    def _end(self, changes: Iterable[str]) -> None:
+    def _end(self) -> None:
         if self.files.durable:
             self.files.sync_all()
+        # While it is pending: the index is told what was committed, be it in the files by now or not.
+        self.settle()
         self.journal.restart()
         self._pending = {}
-        for key in changes:
-            self._unmark(key)
         self._ready = not self.ledger.page.clean
 
     def replay(self, reading: Reading) -> None:
@@ -171,11 +171,10 @@ class FolderCommitter(FolderReader):
         if reading.groups:
             # The files are all there is once the journal is gone.
             sync_filesystem(self.folder.fd)
-        if not reading.damage:
+        if reading.damage:
+            self._tell_damage(reading, set_aside(self.folder, JOURNAL))
+        else:
             self.folder.unlink(JOURNAL)
-            return
-        place = set_aside(self.folder, JOURNAL)
-        warnings.warn(f"{self.folder.path}: the journal was damaged ({reading.damage}): it is {place}", stacklevel=1)
 
     def show(self, reading: Reading) -> None:
         """Let readers see what the journal says without writing it to the files."""
@@ -186,6 +185,12 @@ class FolderCommitter(FolderReader):
                 with contextlib.suppress(FileNotFoundError):
                     shown[change.key] = self._foreseen(change)
         self._pending = shown
+        if reading.damage:
+            self._tell_damage(reading, JOURNAL)
+
+    def _tell_damage(self, reading: Reading, place: str) -> None:
+        message = f"the journal of {self.folder.path} is damaged: {reading.damage}; it is {place} there"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _foreseen(self, change: Change) -> Record | None:
         if isinstance(change, Remove):

@@ -360,7 +360,7 @@ class Both(RuleBasedStateMachine):
         before = descriptors()
         with contextlib.suppress(KeyboardInterrupt, KeyError), Interrupted(at).armed():
             deed()
-        for fd in descriptors() - before:
+        for fd in descriptors() - before - {self.d._folder.journal._fd}:
             os.close(fd)  # Python itself has lost it, between getting it from the system and giving it a name
         if killed:
             self.d._folder.abandon()
