@@ -24,6 +24,7 @@ import ujson
 
 from diskdict import attributes as xattrs
 from diskdict.attributes import Attributes
+from diskdict.errors import FormatError
 from diskdict.files import READ_WRITE, Folder, sync, write_at
 from diskdict.layout import JOURNAL
 
@@ -90,13 +91,15 @@ def encode_head(epoch: int) -> bytes:
 
 
 def decode_head(content: bytes) -> int | None:
-    """Return the epoch, or None for anything that `encode_head` did not write."""
+    """Return the epoch, or None for anything that `encode_head` did not write. FormatError for another format."""
     try:
         document = ujson.loads(content[:_SECTOR])
-        epoch = document["epoch"]
+        found, epoch = document["format"], document["epoch"]
     except (ValueError, TypeError, KeyError):
         return None
-    return epoch if document["format"] == FORMAT and type(epoch) is int and 0 <= epoch < 1 << 63 else None
+    if type(found) is int and found > FORMAT:
+        raise FormatError(f"the journal has format {found}; this version reads format {FORMAT}")
+    return epoch if found == FORMAT and type(epoch) is int and 0 <= epoch < 1 << 63 else None
 
 
 def encode_group(group: Group, epoch: int) -> bytes:
@@ -188,7 +191,7 @@ def _decode_attributes(fixed: bytes, meta: bytes, spelling: bytes) -> Attributes
 
 
 def decode(content: bytes) -> Reading:
-    """Return what the content of a journal tells; never raises."""
+    """Return what the content of a journal tells, damaged as it may be. Raises FormatError for another format."""
     epoch = decode_head(content)
     if epoch is None:
         return Reading(0, (), 0, "its first line is damaged" if _SOMETHING.search(content) else "")

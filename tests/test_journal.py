@@ -15,7 +15,7 @@ from folders import kill, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskdict import DiskDict, ReadOnlyError, journal
+from diskdict import DiskDict, FormatError, ReadOnlyError, journal
 from diskdict.attributes import Attributes
 from diskdict.journal import Amend, Change, Group, Place, Remove, decode, encode_group, encode_head
 
@@ -98,7 +98,14 @@ def test_older_epochs_are_not_taken_for_groups(row: list[list[Change]], older: l
     assert found_in(content + before[len(content) :]) == row
 
 
-@given(content=st.binary(max_size=600) | st.binary(max_size=200).map(lambda rest: encode_head(EPOCH) + rest))
+HEADS = [b"{}", b"[]", b"5", b'{"epoch":1}', b'{"format":1}', b'{"format":1,"epoch":"x"}', b'{"format":0,"epoch":1}']
+
+
+@given(
+    content=st.binary(max_size=600)
+    | st.sampled_from(HEADS).map(lambda head: head.ljust(511) + b"\n")
+    | st.binary(max_size=200).map(lambda rest: encode_head(EPOCH) + rest)
+)
 @settings(max_examples=500)
 def test_decoding_never_fails(content: bytes) -> None:
     """Nothing that lies in the file is an error of its own."""
@@ -212,6 +219,17 @@ def test_journal_does_not_undo_what_came_later(unfinished: Path) -> None:
         assert d["a"] == 11
         assert d["b"] == [2]
         assert d["new"] == 4
+
+
+def test_journal_of_another_format_is_refused(unfinished: Path) -> None:
+    """By a version that cannot know what is in it, and everything stays as it is."""
+    newer = (unfinished / "journal").read_bytes().replace(b'"format":1', b'"format":2')
+    (unfinished / "journal").write_bytes(newer)
+    for readonly in (True, False):
+        with pytest.raises(FormatError, match="format 2"):
+            DiskDict(unfinished, readonly=readonly)
+
+    assert (unfinished / "journal").read_bytes() == newer
 
 
 def test_transaction_that_was_not_finished_is_none(folder: Path) -> None:
