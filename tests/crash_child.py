@@ -25,12 +25,16 @@ from diskdict.errors import DurabilityError
 
 AFTER = "put afterwards"
 
+left_behind: list[DiskDict[Any, Any]] = []
 
-def write_until_killed(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
+
+def write_until_killed(
+    say: Callable[[object], None], folder: Path, home: str, seed: int, first: int, durability: Any = "process"
+) -> None:
     """Do deed after deed, and say the number of each when it is done."""
     use(home)
     clock = At()
-    d = opened(folder, clock)
+    d = opened(folder, clock, durability=durability)
     if seed % 2:
         len(d)
     for number, deed in enumerate(plan(seed, first, HOMES[home]), first):
@@ -82,6 +86,15 @@ class Place(NamedTuple):
         use(self.home)
         with faults.armed(fate), opened(self.folder, At(self.now)):
             return fate.count
+
+    def leave(self) -> None:
+        """Set the scene, make the change while no file can be replaced, and keep the folder open."""
+        use(self.home)
+        d = opened(self.folder, At(self.now))
+        SCENES[self.scene].setting(d)
+        with faults.armed(faults.Refuse("replace")):
+            SCENES[self.scene].act(d)
+        left_behind.append(d)
 
     def watch(self, **options: Any) -> list[str]:
         """Make the change in the folder itself; return the names of its calls."""

@@ -101,6 +101,19 @@ class FailToSync(Fail):
     overlooked = CALLS - {"fsync"}
 
 
+class Refuse(Plan):
+    """Every call of one name fails."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.overlooked = CALLS - {name}
+
+    def counts(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        if super().counts(name, arguments):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return False
+
+
 class DoAndFail(Fail):
     """The call does what it should and then says that it failed."""
 

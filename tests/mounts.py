@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_SHUTDOWN = 0x8004587D
+_WITHOUT_ITS_LOG = 2
 
 
 class CannotMountError(Exception):
@@ -31,6 +37,37 @@ def image(path: Path, size: int, *options: str) -> Iterator[Path]:
     _run("mkfs.ext4", "-q", "-F", *options, path)
     with mounted(path.with_name(f"{path.name}-mounted"), "-o", "loop", path) as point:
         yield point
+
+
+class Disk:
+    """An ext4 filesystem whose power can be cut."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self.point = path.with_name(f"{path.name}-mounted")
+        with path.open("wb") as file:
+            file.truncate(size)
+        _run("mkfs.ext4", "-q", "-F", path)
+        self.point.mkdir()
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it, which brings it to the state that its own journal tells."""
+        _run("mount", "-o", "loop", self._path, self.point)
+
+    def cut_power(self) -> None:
+        """Stop it at once: what was in memory alone is lost, and all calls fail from now on."""
+        fd = os.open(self.point, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _WITHOUT_ITS_LOG))
+        except OSError as error:
+            raise CannotMountError(f"the filesystem cannot be stopped: {error}") from error
+        finally:
+            os.close(fd)
+
+    def unmount(self) -> None:
+        """Unmount it; nobody has files open there."""
+        _run("umount", self.point)
 
 
 def _run(*command: str | Path) -> None:

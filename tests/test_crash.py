@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import deeds
@@ -20,7 +20,7 @@ import pytest
 from crash_child import Place, Trial
 from crew import Actor, Crew
 from deeds import HOMES, KEYS, SCENES, At, Deed, Records, alive, allowed, exactly, foreseen, opened, plan, seen_in
-from mounts import CannotMountError, image, mounted
+from mounts import CannotMountError, Disk, image, mounted
 
 from diskdict import DiskDict, attributes
 from diskdict.attributes import supported
@@ -90,15 +90,18 @@ class Witness:
         seed = chance.randrange(1_000_000)
         with self._crew.actor() as writer:
             names = {"folder": self._folder, "home": self._home, "seed": seed, "first": self._first}
-            writer.start("crash_child.write_until_killed(say, folder, home, seed, first)", **names)
-            told = self._killed(writer, chance)
+            self._write(writer, names)
+            told = self._ended(writer, chance)
         row = plan(seed, self._first, HOMES[self._home])
         for deed in itertools.islice(row, told):
             self._records = foreseen(self._records, deed)
         self._compare(next(row), chance, f"seed {self._seed}, round {number}")
         self._first += told + 1
 
-    def _killed(self, writer: Actor, chance: random.Random) -> int:
+    def _write(self, writer: Actor, names: dict[str, object]) -> None:
+        writer.start("crash_child.write_until_killed(say, folder, home, seed, first)", **names)
+
+    def _ended(self, writer: Actor, chance: random.Random) -> int:
         """Kill the writer within a deed, after a few; return how many it told of."""
         told = [writer.hear() for _ in range(chance.randrange(1, 12))]
         end = time.perf_counter() + chance.random() * 0.0005
@@ -152,6 +155,61 @@ def test_killed_at_random_for_long(crew: Crew, quick: Path, home: str) -> None:
     """6,000 kills."""
     faulthandler.cancel_dump_traceback_later()  # it would end the run after two minutes
     witness(crew, quick, home, stores=20, rounds=100)
+
+
+# ---- power cuts
+
+
+class PowerCut(Witness):
+    """Knows what a folder must hold if what was acknowledged is on disk, and has the power cut while it is written."""
+
+    def __init__(self, crew: Crew, disk: Disk, home: str, seed: int) -> None:
+        super().__init__(crew, disk.point / str(seed), home, seed)
+        self._disk = disk
+
+    def _write(self, writer: Actor, names: dict[str, object]) -> None:
+        writer.start("crash_child.write_until_killed(say, folder, home, seed, first, 'full')", **names)
+
+    def _ended(self, writer: Actor, chance: random.Random) -> int:
+        told = [writer.hear() for _ in range(chance.randrange(1, 8))]
+        time.sleep(chance.random() * 0.01)
+        self._disk.cut_power()
+        with suppress(EOFError, OSError):
+            while True:
+                told.append(writer.hear())
+        writer.kill()
+        self._disk.unmount()
+        self._disk.mount()
+        return len(told)
+
+
+def cut(crew: Crew, tmp_path: Path, announce: Callable[[str], None], home: str, stores: int, rounds: int) -> None:
+    try:
+        disk = Disk(tmp_path / "disk", 96 << 20)
+    except CannotMountError as error:
+        announce(f"power cuts: this user cannot mount an image ({error}).")
+        pytest.skip("cannot mount an image")
+    try:
+        for seed in range(stores):
+            witness = PowerCut(crew, disk, home, seed)
+            for number in range(rounds):
+                witness.round(number)
+    finally:
+        disk.unmount()
+
+
+@both_homes
+def test_power_cut(crew: Crew, tmp_path: Path, announce: Callable[[str], None], home: str) -> None:
+    """With full durability what was acknowledged is there after a power cut, a transaction whole or not: 20 cuts."""
+    cut(crew, tmp_path, announce, home, stores=2, rounds=10)
+
+
+@pytest.mark.torture
+@both_homes
+def test_power_cut_for_long(crew: Crew, tmp_path: Path, announce: Callable[[str], None], home: str) -> None:
+    """600 cuts."""
+    faulthandler.cancel_dump_traceback_later()
+    cut(crew, tmp_path, announce, home, stores=20, rounds=30)
 
 
 # ---- stopped at each of its calls
@@ -329,6 +387,34 @@ def test_each_call_of_opening_fails_once(
         assert not trial.astray, trial
         assert not trial.problems, trial
         assert exactly(trial.reopened) == exactly(old), trial
+
+
+@both_homes
+@pytest.mark.parametrize("scene", ["transaction", "transaction long key", "transaction heavy"])
+def test_each_call_of_finishing(crew: Crew, quick: Path, home: str, scene: str) -> None:
+    """Whoever opens a store with a transaction in its journal may end or fail at any call: the next finishes it."""
+    stage = Stage(crew, quick, home, scene)
+    shutil.rmtree(stage.place.folder)
+    with crew.actor() as actor:
+        actor.run("place.leave()", place=stage.place)
+    found, _ = stage.look(stage.copy())
+    assert exactly(found) == exactly(stage.new)
+
+    with crew.actor() as actor:
+        calls = actor.ask("place.make(fate)", place=stage.copy(), fate=faults.Kill(0))
+        for kind in (faults.Fail, faults.DoAndFail):
+            trials = actor.ask("place.open(fates)", place=stage.place, fates=[kind(number) for number in range(1, 400)])
+            assert trials
+            for trial in trials:
+                assert not trial.astray, trial
+                assert exactly(trial.reopened) == exactly(stage.new), trial
+    for number in range(1, calls + 1):
+        place = stage.copy()
+        with crew.actor() as actor, pytest.raises(EOFError):
+            actor.ask("place.make(fate)", place=place, fate=faults.Kill(number))
+        found, problems = stage.look(place)
+        assert exactly(found) == exactly(stage.new), f"killed before call {number}"
+        assert problems <= {"orphaned"}, f"killed before call {number}"
 
 
 AMENDMENTS: dict[str, Callable[[DiskDict], object]] = {
