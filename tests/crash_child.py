@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,10 +29,19 @@ AFTER = "put afterwards"
 left_behind: list[DiskDict[Any, Any]] = []
 
 
-def write_until_killed(
-    say: Callable[[object], None], folder: Path, home: str, seed: int, first: int, durability: Any = "process"
-) -> None:
+def write_until_killed(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
     """Do deed after deed, and say the number of each when it is done."""
+    for number in _written(folder, home, seed, first, "process"):
+        say(number)
+
+
+def write_until_power_fails(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
+    """Do deed after deed, and say when each was done and on disk."""
+    for _ in _written(folder, home, seed, first, "full"):
+        say(time.monotonic())
+
+
+def _written(folder: Path, home: str, seed: int, first: int, durability: Any) -> Iterator[int]:
     use(home)
     clock = At()
     d = opened(folder, clock, durability=durability)
@@ -40,7 +50,7 @@ def write_until_killed(
     for number, deed in enumerate(plan(seed, first, HOMES[home]), first):
         clock.now = deed.now
         perform(d, deed)
-        say(number)
+        yield number
 
 
 class Trial(NamedTuple):
