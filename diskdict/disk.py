@@ -218,7 +218,7 @@ class DiskDict(StoreDict[K, V]):
         """Return a dict at `path` with the keys of `iterable`, all with `value`; the options are those of the class."""
         made = cast(DiskDict[A, B | None], cls(path, **options))
         try:
-            made.set_many((key, value) for key in iterable)
+            made.update((key, value) for key in iterable)
         except BaseException:
             made.close()
             raise
