@@ -89,6 +89,7 @@ class StoreDict(Together[K, V]):
         self._put = store.put
         self._delete = store.delete
         self._contains = store.contains
+        self._count = store.count
 
     # ---- dict
 
@@ -155,7 +156,7 @@ class StoreDict(Together[K, V]):
         return text is not None and self._contains(text)
 
     def __len__(self) -> int:
-        return self._store.count()
+        return self._count()
 
     def __iter__(self) -> Iterator[K]:
         keys = self._store.scan_keys()
