@@ -238,7 +238,7 @@ class DiskDict(StoreDict[K, V]):
         """
         text = self._settled(key)
         self._stat(key)
-        self.flush()
+        self._finish()
         return _path_object(self._path, "data", self._folder.files.path(text))
 
     def verify(self) -> Report:
@@ -295,6 +295,9 @@ class DiskDict(StoreDict[K, V]):
         RuntimeError inside of a transaction: its changes are not to be in the files yet.
         """
         super().flush()
+        self._finish()
+
+    def _finish(self) -> None:
         if self._store.staged is not None:
             raise RuntimeError("a transaction is under way, and the files know nothing of it; leave its block before")
         self._folder.finish()
