@@ -91,22 +91,26 @@ else:
 calls = Calls(os.getxattr, os.setxattr, os.removexattr) if sys.platform == "linux" else PACKAGE
 
 
+def flags(meta: str | None, spelling: str | None) -> int:
+    """Return the bits that say what is beside the main attribute."""
+    return (_HAS_META if meta else 0) | (_HAS_SPELLING if spelling else 0)
+
+
 def pack(attributes: Attributes) -> bytes:
     """Return the bytes of the main attribute."""
     order, created, expires, version, length, checksum, meta, spelling = attributes
-    flags = (_HAS_META if meta else 0) | (_HAS_SPELLING if spelling else 0)
-    return _LAYOUT.pack(FORMAT, flags, order, created, expires, version, length, checksum)
+    return _LAYOUT.pack(FORMAT, flags(meta, spelling), order, created, expires, version, length, checksum)
 
 
 def unpack(blob: bytes) -> tuple[Attributes, int] | None:
     """Return attributes and flags, or None for anything that `pack` did not write."""
     if len(blob) != _LAYOUT.size or blob[0] != FORMAT:
         return None
-    _, flags, order, created, expires, version, length, checksum = _LAYOUT.unpack(blob)
+    _, also, order, created, expires, version, length, checksum = _LAYOUT.unpack(blob)
     # Only NaN differs from itself: it compares false with everything, so that a key would neither expire nor live.
     if expires != expires or created != created or order >= LIMIT or version >= LIMIT or length >= LIMIT:
         return None
-    return Attributes(order, created, expires, version, length, checksum), flags
+    return Attributes(order, created, expires, version, length, checksum), also
 
 
 def expiry(fd: int) -> float | None:
@@ -132,12 +136,12 @@ def fetch(fd: int) -> Attributes | None:
     known = unpack(blob)
     if known is None:
         return None
-    attributes, flags = known
-    if not flags:
+    attributes, also = known
+    if not also:
         return attributes
     return attributes._replace(
-        meta=_fetch_text(fd, META) if flags & _HAS_META else None,
-        spelling=_fetch_text(fd, SPELLING) if flags & _HAS_SPELLING else None,
+        meta=_fetch_text(fd, META) if also & _HAS_META else None,
+        spelling=_fetch_text(fd, SPELLING) if also & _HAS_SPELLING else None,
     )
 
 
@@ -214,3 +218,8 @@ def stripped(status: os.stat_result) -> Attributes:
     # The columns of the index hold numbers below 2**63.
     behind = STRIPPED + min(max(0, status.st_mtime_ns), STRIPPED - 1)
     return Attributes(behind, status.st_mtime, NEVER, 0, status.st_size, 0)
+
+
+def is_stripped(attributes: Attributes) -> bool:
+    """Return whether these are attributes made up for a file that has lost its own."""
+    return attributes.order >= STRIPPED

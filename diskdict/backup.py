@@ -20,6 +20,7 @@ def backup(store: FolderStore, target: str) -> int:
     """
     with store.exclusive():
         store.check_open()
+        store.finish()
         source = store.folder.path
         if store.unfinished:
             raise ReadOnlyError(

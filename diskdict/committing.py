@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from diskdict.attributes import STRIPPED, attributes_of
+from diskdict.attributes import STRIPPED, Attributes, attributes_of
 from diskdict.errors import ReadOnlyError
 from diskdict.files import sync_filesystem
-from diskdict.journal import Amend, Change, Journal, Place, Reading, Remove
+from diskdict.journal import Amend, Change, Move, Place, Put, Reading, Remove
+from diskdict.journalfile import Journal
 from diskdict.layout import JOURNAL, TMP
 from diskdict.limits import Limits
 from diskdict.quarantine import set_aside
@@ -33,13 +34,24 @@ class FolderCommitter(FolderReader):
 
     limits: Limits
     journal: Journal
+    _durable: bool = False
     _group: tuple[Change, ...] = ()
 
-    def _prepare(self, key: str | None = None) -> None:
+    def _prepare(self, *keys: str) -> None:
         """Make sure that a change may begin: the handle can write, the page says so, nothing is left uncertain.
 
-        With `key`, a commit may stay unfinished that has nothing to do with it.
+        With `keys`, a commit may stay unfinished that has nothing to do with them.
         """
+        self._begin()
+        try:
+            self.finish()
+        except OSError:
+            if not keys or any(key in self._pending for key in keys):
+                raise
+        self.settle()
+        self._ready = not self._pending
+
+    def _begin(self) -> None:
         self._check_not_readonly()
         if self.files.failure is not None:
             raise self.files.failure
@@ -47,13 +59,6 @@ class FolderCommitter(FolderReader):
             if not self.ledger.ceiling_known:
                 self.ledger.start_above(highest(self.files))
             self.ledger.begin()
-        try:
-            self.finish()
-        except OSError:
-            if key is None or key in self._pending:
-                raise
-        self.settle()
-        self._ready = not self._pending
 
     def _check_not_readonly(self) -> None:
         self.check_open()
@@ -76,23 +81,15 @@ class FolderCommitter(FolderReader):
             self._prepare()
             return self.ledger.next()
 
-    def check_growth(self, growth: int) -> None:
-        if self.limits.total_bytes is None:
-            return
-        with self._lock:
-            if self.index().payload_bytes + growth > self.limits.total_bytes:
-                self.sweep()
-            self.limits.check_total(self.index().payload_bytes + growth)
-
     def commit(self, changes: Mapping[str, Record | None], *, amended: Collection[str] = ()) -> None:
         with self._lock:
             self._prepare()
-            kept = {key: None if record is None else _placed(record) for key, record in changes.items()}
-            if any(record is not None and record.expires != NEVER for record in kept.values()):
-                self._expect_expiry()
+            self.finish()
+            kept = self._kept(changes)
             for key in kept:
                 self._mark(key)
             self._ready = False
+            before = self.journal.position
             try:
                 # What may find no room comes first.
                 group = self._staged(kept, amended)
@@ -100,8 +97,7 @@ class FolderCommitter(FolderReader):
                 # From here on it is done, for all who read.
                 self._group, self._pending = group, kept
             except BaseException:
-                with contextlib.suppress(OSError):
-                    self.journal.restart()
+                self.journal.take_back(before)
                 self._discard_staged()
                 raise
             # What the disk does not take now is tried again later; the journal holds it.
@@ -109,14 +105,21 @@ class FolderCommitter(FolderReader):
                 _apply(self.files, group)
                 self._end()
 
+    def _kept(self, changes: Mapping[str, Record | None]) -> dict[str, Record | None]:
+        """Return the changes as they are to be kept; whether any may expire is known from then on."""
+        kept = {key: None if record is None else _placed(record) for key, record in changes.items()}
+        if any(record is not None and record.expires != NEVER for record in kept.values()):
+            self._expect_expiry()
+        return kept
+
     def _journalize(self, group: tuple[Change, ...]) -> None:
-        if not self.files.durable:
-            self.journal.append(group)
-            return
-        self.files.sync_all()
-        self.journal.append(group)
-        with self.files.refusal():
-            self.journal.sync()
+        if self._durable:
+            self.files.sync_all()
+        written = self.journal.write(group)
+        self.journal.keep(written)
+        if self._durable:
+            with self.files.refusal():
+                self.journal.sync_through(written.sequence)
 
     def _staged(self, changes: Mapping[str, Record | None], amended: Collection[str]) -> tuple[Change, ...]:
         self.folder.mkdir(TMP)
@@ -131,7 +134,7 @@ class FolderCommitter(FolderReader):
                 group.append(Amend(key, attributes))
             else:
                 file = str(number)
-                beside = self.files.stage(_STAGED + file, record.payload, attributes, durable=False)
+                beside = self.files.stage(_STAGED + file, record.payload, attributes)
                 group.append(Place(key, file, attributes, beside))
         return tuple(group)
 
@@ -144,30 +147,36 @@ class FolderCommitter(FolderReader):
         """Whether something that was committed is not in the files."""
         return bool(self._pending)
 
+    def is_pending(self, key: str) -> bool:
+        """Whether what is committed of a key is not in its file."""
+        return key in self._pending
+
     def finish(self) -> None:
         """Have in the files what was committed. Raises OSError where the disk does not take it; it stays readable."""
         with self._lock:
             if self.readonly or not self.journal.holds_groups:
                 return
-            for key in self._pending:
-                self._mark(key)
-            if self._pending:
-                _apply_again(self.files, self._group)
+            self._finish_group()
             self._end()
 
+    def _finish_group(self) -> None:
+        for change in self._group:
+            self._mark(change.key)
+        _apply_again(self.files, self._group)
+
     def _end(self) -> None:
-        if self.files.durable:
+        if self._durable:
             self.files.sync_all()
         # While it is pending: the index is told what was committed, be it in the files by now or not.
         self.settle()
-        self.journal.restart()
-        self._pending = {}
+        with self.files.refusal() if self._durable else contextlib.nullcontext():
+            self.journal.restart(durable=self._durable)
+        self._pending, self._group = {}, ()
         self._ready = not self.ledger.page.clean
 
     def replay(self, reading: Reading) -> None:
         """Bring the files up to what the journal of an earlier process says, and remove it; a damaged one is kept."""
-        for group in reading.groups:
-            _apply_again(self.files, group.changes)
+        _apply_again(self.files, _latest(reading))
         if reading.groups:
             # The files are all there is once the journal is gone.
             sync_filesystem(self.folder.fd)
@@ -179,11 +188,10 @@ class FolderCommitter(FolderReader):
     def show(self, reading: Reading) -> None:
         """Let readers see what the journal says without writing it to the files."""
         shown: dict[str, Record | None] = {}
-        for change in (change for group in reading.groups for change in group.changes):
-            found = self.files.find(self.files.path(change.key))
-            if found is None or found.version < _version(change):
+        for change in _latest(reading):
+            if not _is_made(self.files, change):
                 with contextlib.suppress(FileNotFoundError):
-                    shown[change.key] = self._foreseen(change)
+                    self._foresee(change, shown)
         self._pending = shown
         if reading.damage:
             self._tell_damage(reading, JOURNAL)
@@ -192,11 +200,21 @@ class FolderCommitter(FolderReader):
         message = f"the journal of {self.folder.path} is damaged: {reading.damage}; it is {place} there"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
-    def _foreseen(self, change: Change) -> Record | None:
-        if isinstance(change, Remove):
-            return None
-        order, created, expires, version, _, _, meta, spelling = change.attributes
-        path = _STAGED + change.file if isinstance(change, Place) else self.files.path(change.key)
+    def _foresee(self, change: Change, shown: dict[str, Record | None]) -> None:
+        if isinstance(change, Put):
+            shown[change.key] = change.record
+        elif isinstance(change, Remove):
+            shown[change.key] = None
+        elif isinstance(change, Place):
+            shown[change.key] = self._record(_STAGED + change.file, change.attributes)
+        else:
+            there = change.target if isinstance(change, Move) else change.key
+            shown[there] = self._record(self.files.path(change.key), change.attributes)
+            if isinstance(change, Move):
+                shown[change.key] = None
+
+    def _record(self, path: str, attributes: Attributes) -> Record:
+        order, created, expires, version, _, _, meta, spelling = attributes
         payload, updated = self.files.data.read(path), self.files.data.stat(path).st_mtime
         return Record(payload, order, created, updated, expires, version, meta, spelling)
 
@@ -205,8 +223,9 @@ def _placed(record: Record) -> Record:
     return record._replace(order=record.version) if record.order >= STRIPPED else record
 
 
-def _version(change: Change) -> int:
-    return change.version if isinstance(change, Remove) else change.attributes.version
+def _latest(reading: Reading) -> Iterable[Change]:
+    """Return the last change of each key: each is of a whole record, so that no other counts."""
+    return {change.key: change for group in reading.groups for change in group.changes}.values()
 
 
 def _apply(files: RecordFiles, changes: Iterable[Change]) -> None:
@@ -216,22 +235,44 @@ def _apply(files: RecordFiles, changes: Iterable[Change]) -> None:
         if isinstance(change, Remove):
             with contextlib.suppress(FileNotFoundError):
                 files.remove(path)
-        elif isinstance(change, Amend):
-            old = files.find(path)
-            if old is not None:
-                files.amend(path, old, change.attributes)
-        else:
+        elif isinstance(change, Put):
+            put(files, change.key, change.record)
+        elif isinstance(change, Place):
             # What is there now matters only to what has to tell the two by their attributes.
             old = files.find(path) if change.beside else None
             files.welcome(change.key, path)
             files.place(path, _STAGED + change.file, change.attributes, old, beside=change.beside, again=True)
+        else:
+            old = files.find(path)
+            if old is not None and isinstance(change, Amend):
+                files.amend(path, old, change.attributes)
+            elif old is not None and isinstance(change, Move):
+                files.move(path, change.target, files.path(change.target), old, change.attributes)
+
+
+def put(files: RecordFiles, key: str, record: Record) -> None:
+    """Put a record in the files as it is."""
+    path = files.path(key)
+    old = files.find(path) if files.companions.sidecars else None
+    files.write(key, path, record.payload, attributes_of(record), old, record.updated)
 
 
 def _apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
     """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
     for change in changes:
-        known = files.find(files.path(change.key))
-        made = known is not None and known.version >= _version(change)
-        # A value that was placed and is not here has gone since.
-        if not made and (not isinstance(change, Place) or files.data.has(_STAGED + change.file)):
+        if not _is_made(files, change):
             _apply(files, [change])
+
+
+def _is_made(files: RecordFiles, change: Change) -> bool:
+    """Return whether a change is in the files, or what has come after it."""
+    path = files.path(change.target if isinstance(change, Move) else change.key)
+    known = files.find(path)
+    if isinstance(change, Remove):
+        return known is None or known.version >= change.version
+    version = change.record.version if isinstance(change, Put) else change.attributes.version
+    if known is not None and known.version >= version:
+        # With the power gone before its bytes were on disk, a file may have no more than its attributes.
+        return known.version > version or not isinstance(change, Put) or files.data.read(path) == change.record.payload
+    # A value that was placed and is not here has gone since.
+    return isinstance(change, Place) and not files.data.has(_STAGED + change.file)

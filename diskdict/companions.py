@@ -21,17 +21,14 @@ class Companions:
     ----------
     data: Folder
         The folder of the shards.
-    durable: bool
-        Have what is written on disk before it counts.
     sidecars: bool
         Whether any value may have a sidecar.
     before_sidecar: callable
         Called before a sidecar is written.
     """
 
-    def __init__(self, data: Folder, *, durable: bool, sidecars: bool, before_sidecar: Callable[[], None]) -> None:
+    def __init__(self, data: Folder, *, sidecars: bool, before_sidecar: Callable[[], None]) -> None:
         self._data = data
-        self._durable = durable
         self.sidecars = sidecars
         self._before_sidecar = before_sidecar
 
@@ -55,7 +52,7 @@ class Companions:
 
     def _write(self, path: str, name: Callable[[str], str], content: bytes, temporary: str) -> None:
         shard = path[: path.index("/")]
-        self._data.write(companion(path, name), content, f"{shard}/{temporary}", durable=self._durable)
+        self._data.write(companion(path, name), content, f"{shard}/{temporary}")
 
     def discard_sidecar(self, path: str) -> None:
         """Remove the sidecar of a value, if it has one."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from typing import Self, TypeVar, cast, overload
 
 from diskdict.changes import joined, total
-from diskdict.cleanup import Cleaner, checked_interval
 from diskdict.codecs import Codec
 from diskdict.errors import ClosedError, ConflictError, KeyExistsError, ReadOnlyError
 from diskdict.face import K, Missing, V
@@ -15,6 +14,7 @@ from diskdict.flights import Flights
 from diskdict.info import pack
 from diskdict.keys import find, respelled
 from diskdict.limits import Limits
+from diskdict.repeating import Repeater, checked_interval
 from diskdict.store import ABSENT, NOT_SET, OnlyIf, Store, Ttl
 from diskdict.together import Together
 from diskdict.transactions import Transactions
@@ -69,7 +69,7 @@ class StoreDict(Together[K, V]):
         cleanup_interval: float | None = None,
     ) -> None:
         if cleanup_interval is not None:
-            cleanup_interval = checked_interval(cleanup_interval)
+            cleanup_interval = checked_interval("cleanup_interval", cleanup_interval)
         self._store = Transactions(store)
         values: Values[V] = Values(
             self._store, codec=codec, default_ttl=default_ttl, limits=limits, writeback=writeback
@@ -82,7 +82,9 @@ class StoreDict(Together[K, V]):
         self._plain_reads = not writeback
         self._plain_writes = values.simple
         self._flights: Flights[tuple[V, bytes]] = Flights()
-        self._cleaner = None if cleanup_interval is None else Cleaner(self, cleanup_interval)
+        self._cleaner = None
+        if cleanup_interval is not None:
+            self._cleaner = Repeater(self.cleanup_expired, cleanup_interval, "cleanup")
 
     def _bind(self, store: Store) -> None:
         self._read = store.read

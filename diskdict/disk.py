@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
 from diskdict import backup as backups
 from diskdict import repair as repairs
 from diskdict.backends import open_store, scheme_of
-from diskdict.backends.file import Durability, FolderStore
-from diskdict.cleanup import checked_interval
+from diskdict.backends.file import BUFFER_BYTES, Durability, FolderStore
 from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
 from diskdict.face import K, V
@@ -24,6 +23,7 @@ from diskdict.lock import Lock
 from diskdict.opening import path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
+from diskdict.repeating import checked_interval
 from diskdict.store import Clock, Ttl, expiry
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Options(TypedDict, total=False):
     default_ttl: Ttl
     limits: Limits | None
     durability: Durability
+    interval: float
+    buffer_bytes: int
     readonly: bool
     create: bool
     timeout: float
@@ -152,6 +154,8 @@ class DiskDict(StoreDict[K, V]):
         default_ttl: Ttl = None,
         limits: Limits | None = None,
         durability: Durability = "process",
+        interval: float = 1.0,
+        buffer_bytes: int = BUFFER_BYTES,
         readonly: bool = False,
         create: bool = True,
         timeout: float = 0,
@@ -170,7 +174,7 @@ class DiskDict(StoreDict[K, V]):
         resolved = resolve(codec)
         expiry(None, default_ttl, 0.0)
         if cleanup_interval is not None:
-            checked_interval(cleanup_interval)
+            checked_interval("cleanup_interval", cleanup_interval)
         self._folder = self._open_folder(resolved.name)
         kept = self._folder.limits if any(self._folder.limits) else None
         every = None if readonly else cleanup_interval
@@ -196,6 +200,8 @@ class DiskDict(StoreDict[K, V]):
             shards=given["shards"],
             limits=given["limits"],
             durability=given["durability"],
+            interval=given["interval"],
+            buffer_bytes=given["buffer_bytes"],
             readonly=given["readonly"],
             create=given["create"],
             timeout=given["timeout"],
@@ -273,6 +279,7 @@ class DiskDict(StoreDict[K, V]):
         self.flush()
         store = self._folder
         with store.exclusive():
+            store.finish()
             index = store.index()
             live = store.count()
             shards = store.files.present()

@@ -24,6 +24,7 @@ CHUNK = 65_536
 _SECTOR = 512
 
 _RELATIVE = os.open in os.supports_dir_fd
+_AT_OFFSETS = hasattr(os, "pwrite")
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # A fifo in place of a value must not hang its reader.
 READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _COMMON
@@ -236,8 +237,25 @@ def write_all(fd: int, content: bytes) -> None:
 
 def write_at(fd: int, content: bytes, offset: int) -> None:
     """Write all of `content` in place, from `offset` of the file."""
-    os.lseek(fd, offset, os.SEEK_SET)
-    write_all(fd, content)
+    if not _AT_OFFSETS:
+        os.lseek(fd, offset, os.SEEK_SET)
+        write_all(fd, content)
+        return
+    written = os.pwrite(fd, content, offset)
+    while written < len(content):
+        written += os.pwrite(fd, memoryview(content)[written:], offset + written)
+
+
+def set_time(fd: int, seconds: float) -> None:
+    """Set the time of change of a file."""
+    if os.utime in os.supports_fd:
+        os.utime(fd, (seconds, seconds))
+
+
+def reserve(fd: int, offset: int, length: int) -> None:
+    """Have space for a part of a file, where the system has a call for that; what is new in it reads as zeros."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, offset, length)
 
 
 def sync(fd: int) -> None:

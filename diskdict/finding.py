@@ -25,8 +25,6 @@ class RecordFinder:
         The folder of the shards.
     shards: Shards
         Tells a name's shard.
-    durable: bool
-        Have every change on disk before it returns.
     in_attributes: bool
         Whether this filesystem keeps extended attributes.
     sidecars: bool
@@ -40,16 +38,14 @@ class RecordFinder:
         data: Folder,
         shards: Shards,
         *,
-        durable: bool,
         in_attributes: bool,
         sidecars: bool,
         before_sidecar: Callable[[], None],
     ) -> None:
         self.data = data
         self.shards = shards
-        self.durable = durable
         self.in_attributes = in_attributes
-        self.companions = Companions(data, durable=durable, sidecars=sidecars, before_sidecar=before_sidecar)
+        self.companions = Companions(data, sidecars=sidecars, before_sidecar=before_sidecar)
         self.failure: DurabilityError | None = None
         self._names = shards.names
         self._mask = shards.count - 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import BinaryIO, Final, Literal
 from zlib import crc32
 
-from diskdict.attributes import STRIPPED, Attributes, attributes_of, stripped
+from diskdict.attributes import Attributes, attributes_of, stripped
 from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
@@ -18,7 +18,7 @@ from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
 from diskdict.records import RecordFiles
 from diskdict.snapshots import load_index
-from diskdict.store import NEVER, Clock, Record, Stat, Store
+from diskdict.store import NEVER, NOT_SET, Clock, Mark, Record, Records, Stat, Store
 
 OnCorrupt = Literal["raise", "miss", "quarantine"]
 _TRIES: Final = 2  # to read several keys between two changes, before changes have to wait
@@ -37,11 +37,11 @@ class FolderReader(Store):
     _index: Index
     _cache: PayloadCache | None
     _careful: bool
-    _pending: Mapping[str, Record | None] = MappingProxyType({})
+    _pending: Records
+    _moving: threading.Lock
     _changes: int = 0
     _ready: bool = False
-    _closed: bool = True
-    _released: bool = True
+    _closed = _released = True
     _forked: bool = False
 
     @property
@@ -62,10 +62,11 @@ class FolderReader(Store):
             raise ClosedError(f"{self.folder.path} is closed; open it again")
 
     def read(self, key: str) -> bytes | None:
-        pending = self._pending
-        if pending and key in pending:
-            record = self._alive(pending[key])
-            return None if record is None else record.payload
+        if self._pending:
+            pending = self._waiting(key)
+            if pending is not NOT_SET:
+                record = self._alive(pending)
+                return None if record is None else record.payload
         index = self._index
         if index.loaded and key not in index.rows and key not in index.uncertain:
             return None
@@ -96,6 +97,9 @@ class FolderReader(Store):
     def _alive(self, record: Record | None) -> Record | None:
         return record if record is not None and record.expires > self.clock() else None
 
+    def _waiting(self, key: str) -> Record | Literal[Mark.NOT_SET] | None:
+        return self._pending.get(key, NOT_SET)
+
     def _read_through(self, cache: PayloadCache, key: str) -> bytes | None:
         kept = cache.get(key)
         if kept is None:
@@ -105,8 +109,7 @@ class FolderReader(Store):
                 return None
             kept = found[0], found[1].expires
             cache.put(key, *kept, ticket)
-        payload, expires = kept
-        return payload if expires > self.clock() else None
+        return kept[0] if kept[1] > self.clock() else None
 
     def _fetch(self, key: str) -> tuple[bytes, Attributes] | None:
         try:
@@ -133,9 +136,9 @@ class FolderReader(Store):
         return payload, attributes
 
     def get(self, key: str) -> Record | None:
-        pending = self._pending
-        if pending and key in pending:
-            return self._alive(pending[key])
+        pending = self._waiting(key)
+        if pending is not NOT_SET:
+            return self._alive(pending)
         found = self._fetch(key)
         if found is None:
             return None
@@ -149,9 +152,9 @@ class FolderReader(Store):
         )
 
     def stat(self, key: str) -> Stat | None:
-        pending = self._pending
-        if pending and key in pending:
-            record = self._alive(pending[key])
+        pending = self._waiting(key)
+        if pending is not NOT_SET:
+            record = self._alive(pending)
             return None if record is None else Stat(len(record.payload), crc32(record.payload), *record[1:])
         try:
             found = self.files.examine(self.files.path(key))
@@ -211,15 +214,18 @@ class FolderReader(Store):
         return key if found is None or found.spelling is None else found.spelling
 
     def _find(self, key: str) -> Attributes | None:
-        pending = self._pending
-        if pending and key in pending:
-            record = pending[key]
-            return None if record is None else attributes_of(record)
+        pending = self._waiting(key)
+        if pending is not NOT_SET:
+            return None if pending is None else attributes_of(pending)
         try:
             return self.files.find(self.files.path(key))
         except OSError:
             self.check_open()
             raise
+
+    def _live(self, key: str) -> Attributes | None:
+        found = self._find(key)
+        return found if found is not None and found.expires > self.clock() else None
 
     def count(self) -> int:
         index = self._index
@@ -243,7 +249,9 @@ class FolderReader(Store):
         if self._index.uncertain:
             self.settle()
         if not self._index.loaded:
-            index = load_index(self.folder, self.files)
+            # While somebody renames files, a scan misses some.
+            with self._moving:
+                index = load_index(self.folder, self.files)
             if self._pending:
                 _update(index, {key: self._find(key) for key in self._pending})
                 index.sort()
@@ -290,8 +298,3 @@ def _update(index: Index, found: Mapping[str, Attributes | None]) -> None:
     there = [(known.order, key, known) for key, known in found.items() if known is not None]
     for order, key, known in sorted(there):
         index.put(key, order, known.length, known.created, known.expires, known.spelling)
-
-
-def is_stripped(attributes: Attributes) -> bool:
-    """Return whether these are attributes made up for a file that has lost its own."""
-    return attributes.order >= STRIPPED

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from diskdict import attributes as xattrs
 from diskdict.attributes import Attributes
 from diskdict.errors import DurabilityError
-from diskdict.files import sync, sync_filesystem, write_all
+from diskdict.files import set_time, sync_filesystem, write_all
 from diskdict.finding import RecordFinder
 from diskdict.layout import DIGEST, TEMPORARY
 
@@ -21,33 +21,43 @@ from diskdict.layout import DIGEST, TEMPORARY
 class RecordFiles(RecordFinder):
     """The files of a store's records. The parameters are those of `diskdict.finding.RecordFinder`."""
 
-    def write(self, key: str, path: str, payload: bytes, attributes: Attributes, old: Attributes | None) -> None:
-        """Put a record at `path`, where `old` is kept beside the value that is there now, if one is."""
+    def write(
+        self,
+        key: str,
+        path: str,
+        payload: bytes,
+        attributes: Attributes,
+        old: Attributes | None,
+        updated: float | None = None,
+    ) -> None:
+        """Put a record at `path`, where `old` is kept beside the value that is there now, if one is.
+
+        It was `updated` now, unless that says when.
+        """
         shard = path[: self._shard_length]
         temporary = f"{shard}/{TEMPORARY}"
         try:
             self.welcome(key, path)
             try:
-                beside = self.stage(temporary, payload, attributes, durable=self.durable)
+                beside = self.stage(temporary, payload, attributes, updated)
             except FileNotFoundError:
                 self._make(shard)
-                beside = self.stage(temporary, payload, attributes, durable=self.durable)
+                beside = self.stage(temporary, payload, attributes, updated)
         except BaseException:
             self.companions.undo(path, old, unplaced=self.data.discard(temporary))
             raise
         self.place(path, temporary, attributes, old, beside=beside)
 
-    def stage(self, temporary: str, payload: bytes, attributes: Attributes, *, durable: bool) -> bool:
+    def stage(self, temporary: str, payload: bytes, attributes: Attributes, updated: float | None = None) -> bool:
         """Put a value at `temporary`, for `place`; return whether its attributes are not on it and go beside it."""
         fd = self.data.create(temporary)
         try:
             write_all(fd, payload)
-            beside = not (self.in_attributes and xattrs.apply(fd, attributes))
-            if durable:
-                self._sync(fd)
+            if updated is not None:
+                set_time(fd, updated)
+            return not (self.in_attributes and xattrs.apply(fd, attributes))
         finally:
             os.close(fd)
-        return beside
 
     def welcome(self, key: str, path: str) -> None:
         """Have the text of a key that is too long for a name where its value is to be."""
@@ -67,7 +77,7 @@ class RecordFiles(RecordFinder):
     ) -> None:
         """Have a value that was staged be the one at `path`.
 
-        After a failure what was staged is gone, unless it is to go `again`; who says so makes it durable, too.
+        After a failure what was staged is gone, unless it is to go `again`.
         """
         try:
             if again:
@@ -82,14 +92,10 @@ class RecordFiles(RecordFinder):
             raise
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
-        if self.durable and not again:
-            self._sync_shard(path[: self._shard_length])
 
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):
             self.data.mkdir(shard)
-            if self.durable:
-                self._sync_shard(".")
 
     def amend(self, path: str, old: Attributes, new: Attributes) -> bool:
         """Replace what is kept beside a value, leave the value; return whether it is in a sidecar now."""
@@ -104,14 +110,10 @@ class RecordFiles(RecordFinder):
                 xattrs.strip(fd)
             elif old.meta and not new.meta:
                 xattrs.discard_meta(fd)
-            if self.durable:
-                self._sync(fd)
         finally:
             os.close(fd)
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
-        if self.durable:
-            self._sync_shard(shard)
         return beside
 
     def remove(self, path: str) -> None:
@@ -121,8 +123,6 @@ class RecordFiles(RecordFinder):
             self.companions.discard_sidecar(path)
         if DIGEST in path:
             self.companions.discard_key(path)
-        if self.durable:
-            self._sync_shard(path[: self._shard_length])
 
     def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
         """Rename a record to the path of `key`, where none is.
@@ -150,9 +150,6 @@ class RecordFiles(RecordFinder):
             self.companions.discard_sidecar(source)
         if DIGEST in source:
             self.companions.discard_key(source)
-        if self.durable:
-            self._sync_shard(shard)
-            self._sync_shard(source[: self._shard_length])
 
     def _by_sidecar(self, path: str) -> bool:
         fd = self.data.open(path)
@@ -165,14 +162,6 @@ class RecordFiles(RecordFinder):
         """Have on disk all that was written."""
         with self.refusal():
             sync_filesystem(self.data.fd)
-
-    def _sync(self, fd: int) -> None:
-        with self.refusal():
-            sync(fd)
-
-    def _sync_shard(self, shard: str) -> None:
-        with self.refusal():
-            self.data.sync(shard)
 
     @contextlib.contextmanager
     def refusal(self) -> Iterator[None]:

@@ -14,7 +14,6 @@ from diskdict.layout import encode_name, is_digest, is_plain, long_key, unescape
 from diskdict.records import RecordFiles
 
 NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
-"""The errors of opening a file that is not there, or is a link or a folder instead."""
 """What the system says of a file that is not there, or is a link or a folder."""
 
 Stamp = tuple[int, int]

@@ -64,6 +64,10 @@ class Record(NamedTuple):
     spelling: str | None
 
 
+Records = dict[str, Record | None]
+"""Records by key, None where there is to be none."""
+
+
 class Stat(NamedTuple):
     """A record without its payload: ``size`` in bytes and ``checksum`` (CRC-32) instead. The rest is as in `Record`."""
 

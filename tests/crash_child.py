@@ -29,22 +29,34 @@ AFTER = "put afterwards"
 left_behind: list[DiskDict[Any, Any]] = []
 
 
-def write_until_killed(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
+DURABILITIES: dict[str, dict[str, Any]] = {
+    "process": {},
+    "interval": {"durability": "interval", "interval": 0.003, "buffer_bytes": 100_000},
+    "full": {"durability": "full", "interval": 0.003, "buffer_bytes": 100_000},
+}
+"""How the writers that are to be killed open their folder: such that files are written at all times."""
+
+
+def write_until_killed(
+    say: Callable[[object], None], folder: Path, home: str, seed: int, first: int, durability: str
+) -> None:
     """Do deed after deed, and say the number of each when it is done."""
-    for number in _written(folder, home, seed, first, "process"):
+    for number in _written(folder, home, seed, first, durability):
         say(number)
 
 
-def write_until_power_fails(say: Callable[[object], None], folder: Path, home: str, seed: int, first: int) -> None:
-    """Do deed after deed, and say when each was done and on disk."""
-    for _ in _written(folder, home, seed, first, "full"):
+def write_until_power_fails(
+    say: Callable[[object], None], folder: Path, home: str, seed: int, first: int, durability: str
+) -> None:
+    """Do deed after deed, and say when each was done."""
+    for _ in _written(folder, home, seed, first, durability):
         say(time.monotonic())
 
 
-def _written(folder: Path, home: str, seed: int, first: int, durability: Any) -> Iterator[int]:
+def _written(folder: Path, home: str, seed: int, first: int, durability: str) -> Iterator[int]:
     use(home)
     clock = At()
-    d = opened(folder, clock, durability=durability)
+    d = opened(folder, clock, **DURABILITIES[durability])
     if seed % 2:
         len(d)
     for number, deed in enumerate(plan(seed, first, HOMES[home]), first):
@@ -77,6 +89,7 @@ class Place(NamedTuple):
     folder: Path
     home: str
     scene: str
+    durability: str = "process"
 
     def prepare(self) -> None:
         """Set the scene."""
@@ -87,9 +100,19 @@ class Place(NamedTuple):
     def play(self, fate: faults.Plan) -> int:
         """Make the change in the folder itself, while `fate` sees the calls; return how many it counted."""
         use(self.home)
-        with opened(self.folder, At(self.now)) as d, faults.armed(fate):
-            SCENES[self.scene].act(d)
+        with self._opened_in(self.folder) as d, faults.armed(fate):
+            self._act(d)
         return fate.count
+
+    def _opened_in(self, folder: Path) -> DiskDict[Any, Any]:
+        """Open the folder such that nothing but the change has its files written."""
+        return opened(folder, At(self.now), durability=self.durability, interval=3_600)
+
+    def _act(self, d: DiskDict[Any, Any]) -> None:
+        """Make the change, and have it in the files."""
+        SCENES[self.scene].act(d)
+        if self.durability != "process":
+            d.flush()
 
     def make(self, fate: faults.Plan) -> int:
         """Make an empty store at the folder while `fate` sees the calls; return how many it counted."""
@@ -106,32 +129,35 @@ class Place(NamedTuple):
             SCENES[self.scene].act(d)
         left_behind.append(d)
 
-    def watch(self, **options: Any) -> list[str]:
-        """Make the change in the folder itself; return the names of its calls."""
+    def watch(self) -> tuple[list[str], list[str]]:
+        """Make the change in the folder itself; return the names of its calls, and of those that bring it to files."""
         use(self.home)
-        with opened(self.folder, At(self.now), **options) as d, faults.armed(faults.Plan()) as plan:
-            SCENES[self.scene].act(d)
-        return [call.name for call in plan.done]
+        with self._opened_in(self.folder) as d:
+            with faults.armed(faults.Plan()) as change:
+                SCENES[self.scene].act(d)
+            with faults.armed(faults.Plan()) as flush:
+                d.flush()
+        return [call.name for call in change.done], [call.name for call in flush.done]
 
     @property
     def now(self) -> float:
         """The time of the change."""
         return SCENES[self.scene].now
 
-    def fail(self, fates: Iterable[faults.Plan], *, loaded: bool = True, durability: Any = "process") -> list[Trial]:
+    def fail(self, fates: Iterable[faults.Plan], *, loaded: bool = True) -> list[Trial]:
         """Make the change with one call after the other failing, until there is no other."""
         use(self.home)
-        return list(itertools.takewhile(_happened, (self._failed(fate, loaded, durability) for fate in fates)))
+        return list(itertools.takewhile(_happened, (self._failed(fate, loaded) for fate in fates)))
 
-    def _failed(self, fate: faults.Plan, loaded: bool, durability: Any) -> Trial:
+    def _failed(self, fate: faults.Plan, loaded: bool) -> Trial:
         before = descriptors()
         error = None
-        with self._copy() as folder, opened(folder, At(self.now), durability=durability) as d:
+        with self._copy() as folder, self._opened_in(folder) as d:
             if loaded:
                 len(d)
             try:
                 with faults.armed(fate):
-                    SCENES[self.scene].act(d)
+                    self._act(d)
             except OSError as failure:
                 error = repr(failure)
             trial = self._aftermath(d, folder, fate.fired, error)
@@ -147,18 +173,18 @@ class Place(NamedTuple):
         return list(itertools.takewhile(_happened, (self._interrupted(Interrupted(at), loaded) for at in places)))
 
     def _interrupted(self, interrupted: Interrupted, loaded: bool) -> Trial:
-        with self._copy() as folder, opened(folder, At(self.now)) as d:
+        with self._copy() as folder, self._opened_in(folder) as d:
             if loaded:
                 len(d)
             with contextlib.suppress(KeyboardInterrupt), interrupted.armed():
-                SCENES[self.scene].act(d)
+                self._act(d)
             return self._aftermath(d, folder, interrupted.where, "KeyboardInterrupt")
 
     def _aftermath(self, d: DiskDict[Any, Any], folder: Path, where: str, error: str | None) -> Trial:
         astray = []
         seen = {}
         if d._folder.is_open:
-            if not is_free(d._folder.exclusive()):
+            if not is_free(d._folder._lock):
                 os._exit(3)  # whatever follows would wait for ever
             seen = seen_in(d)
             try:
@@ -169,7 +195,9 @@ class Place(NamedTuple):
             else:
                 astray += ["it goes on after a sync has failed"] * (error is not None and "DurabilityError" in error)
                 astray += miscounted(d, folder)
-        d.close()
+        # What could not be made durable stays in the journal, and closing says so.
+        with contextlib.suppress(DurabilityError):
+            d.close()
         with opened(folder, At(self.now)) as other:
             reopened = seen_in(other)
             problems = {each.problem for each in other.verify().problems}

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 READING = frozenset(["read", "stat", "fstat", "lseek", "scandir", "getxattr"])
-CHANGING = frozenset(["write", "replace", "unlink", "mkdir", "utime", "chmod", "fchmod", "setxattr", "removexattr"])
+CHANGING = frozenset(
+    ["write", "pwrite", "replace", "unlink", "mkdir", "utime", "chmod", "fchmod", "setxattr", "removexattr"]
+)
 """What leaves something else on disk than was there; and opening, where that makes a file."""
 CALLS = READING | CHANGING | {"open", "close", "fsync"}
 
@@ -127,11 +129,11 @@ class DoAndFail(Fail):
 class Half(Plan):
     """A write takes half of what it was given."""
 
-    overlooked = CALLS - {"write"}
+    overlooked = CALLS - {"write", "pwrite"}
 
     def fire(self, name: str, real: Call, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        fd, content = arguments
-        return self.let(name, real, (fd, bytes(content)[: (len(content) + 1) // 2]), options)
+        fd, content, *offset = arguments
+        return self.let(name, real, (fd, bytes(content)[: (len(content) + 1) // 2], *offset), options)
 
 
 _armed: list[Plan] = []

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from folders import kill, tree, use_sidecars, use_sidecars_sometimes, value_at
@@ -43,6 +43,8 @@ Open = Callable[..., Dict]
 class InFolders(MappingContract):
     """The contract over folders that are made side by side."""
 
+    options: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture
     def base(self, tmp_path: Path) -> Path:
         return tmp_path
@@ -52,7 +54,7 @@ class InFolders(MappingContract):
         made: list[Dict] = []
 
         def make(**options: Any) -> Dict:
-            made.append(DiskDict(base / f"store{len(made)}", clock=clock, **options))
+            made.append(DiskDict(base / f"store{len(made)}", clock=clock, **self.options, **options))
             return made[-1]
 
         yield make
@@ -79,6 +81,18 @@ class TestSidecarsForSomeFiles(InFolders):
     @pytest.fixture(autouse=True)
     def _home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         use_sidecars_sometimes(monkeypatch)
+
+
+class TestFullDurability(InFolders):
+    """Each change on disk before it counts, the files after that."""
+
+    options: ClassVar = {"durability": "full", "interval": 0.002}
+
+
+class TestIntervalDurability(InFolders):
+    """Files that follow by a thread that is always at it."""
+
+    options: ClassVar = {"durability": "interval", "interval": 0.002}
 
 
 class TestSidecarsOnRamfs(InFolders):
@@ -337,7 +351,7 @@ def test_options_have_names(folder: Path) -> None:
         ({"codec": 5}, TypeError, "codec"),
         ({"default_ttl": -1}, ValueError, "ttl"),
         ({"default_ttl": "5"}, ValueError, "ttl"),
-        ({"durability": "interval"}, ValueError, "durability is one of 'process', 'full', not 'interval'"),
+        ({"durability": "later"}, ValueError, "durability is one of 'process', 'interval', 'full', not 'later'"),
         ({"durability": None}, ValueError, "durability"),
         ({"cleanup_interval": 0}, ValueError, "cleanup_interval"),
         ({"on_corrupt": "ignore"}, ValueError, "on_corrupt"),

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 import pytest
@@ -99,6 +99,8 @@ def unclean(opened: Open) -> Callable[[Callable[[FolderStore], object]], None]:
 class InFolders(StoreContract):
     """The contract over folders that are made side by side."""
 
+    options: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture
     def base(self, tmp_path: Path) -> Path:
         return tmp_path
@@ -108,7 +110,7 @@ class InFolders(StoreContract):
         made: list[FolderStore] = []
 
         def make(clock: Any, **options: Any) -> FolderStore:
-            made.append(FolderStore(str(base / f"store{len(made)}"), clock=clock, **options))
+            made.append(FolderStore(str(base / f"store{len(made)}"), clock=clock, **self.options, **options))
             return made[-1]
 
         yield make
@@ -145,22 +147,27 @@ class TestSidecarsForSomeFiles(InFolders):
 
 
 class TestFullDurability(InFolders):
-    """Each change on disk before it returns."""
+    """Each change on disk before it counts, the files after that."""
 
-    @pytest.fixture
-    def make_store(self, base: Path) -> Iterator[MakeStore]:
-        made: list[FolderStore] = []
+    options: ClassVar = {"durability": "full", "interval": 0.002}
 
-        def make(clock: Any, **options: Any) -> FolderStore:
-            made.append(FolderStore(str(base / f"store{len(made)}"), clock=clock, durability="full", **options))
-            return made[-1]
 
-        yield make
-        for store in made:
-            store.close()
+class TestIntervalDurability(InFolders):
+    """Files that follow by a thread that is always at it."""
 
-    test_threads_count_by_version = None  # each of its 400 changes waits for the disk
-    test_threads_mixing_everything = None
+    options: ClassVar = {"durability": "interval", "interval": 0.002}
+
+
+class TestIntervalDurabilityWithoutTheThread(InFolders):
+    """Files that wait for the end, or for a change that finds no room in the buffer."""
+
+    options: ClassVar = {"durability": "interval", "interval": 3_600, "buffer_bytes": 2_000}
+
+
+class TestIntervalDurabilityBySidecars(TestSidecars):
+    """Files that follow, with attributes beside them."""
+
+    options: ClassVar = {"durability": "interval", "interval": 0.002}
 
 
 class TestSidecarsOnRamfs(InFolders):

@@ -12,10 +12,10 @@ import pytest
 from mapping_contract import Dict, MakeDict, MappingContract, wait_until
 
 from diskdict.backends.memory import MemoryStore
-from diskdict.cleanup import Cleaner
 from diskdict.core import StoreDict
 from diskdict.errors import CorruptValueError
 from diskdict.face import DictFace
+from diskdict.repeating import Repeater
 
 
 @pytest.fixture
@@ -179,12 +179,12 @@ def test_cleaner_warns_once_and_goes_on() -> None:
     target = Failing()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cleaner = Cleaner(target, 0.001)
+        cleaner = Repeater(target.cleanup_expired, 0.001, "cleanup")
         wait_until(lambda: target.calls >= 3)
         cleaner.stop()
 
     assert [str(warning.message) for warning in caught] == [
-        "removing expired keys failed: OSError('no such luck'); going on"
+        "cleanup failed: OSError('no such luck'); it will be tried again"
     ]
 
 

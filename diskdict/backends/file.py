@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -11,30 +12,32 @@ from typing import Final, Literal
 from zlib import crc32
 
 from diskdict import attributes as xattrs
-from diskdict import journal as journals
-from diskdict.attributes import STRIPPED, Attributes, describe
+from diskdict import journalfile
+from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped
 from diskdict.cache import PayloadCache
-from diskdict.committing import FolderCommitter
 from diskdict.files import sync_filesystem
 from diskdict.index import Index
-from diskdict.journal import Journal
-from diskdict.layout import DATA, TEMPORARY, TEMPORARY_SIDECAR, Shards
+from diskdict.journal import Move
+from diskdict.journalfile import Journal
+from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, Shards
 from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
-from diskdict.lock import Exclusive, Lock, abandon_after_fork, mutation_lock
+from diskdict.lock import Lock, abandon_after_fork, mutation_lock
 from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
-from diskdict.quarantine import set_aside
-from diskdict.reading import OnCorrupt, is_stripped
+from diskdict.reading import OnCorrupt
 from diskdict.records import RecordFiles
+from diskdict.repeating import checked_interval
 from diskdict.snapshots import save_index
-from diskdict.store import ABSENT, NEVER, Clock, OnlyIf
+from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record
+from diskdict.upkeep import FolderUpkeep
 
-Durability = Literal["process", "full"]
-_SWEPT_BY_A_WRITE: Final = 2
+Durability = Literal["process", "interval", "full"]
+BUFFER_BYTES: Final = 64 << 20
+"""What waits in memory for its files, where nothing else is said."""
 
 
-class FolderStore(FolderCommitter):
+class FolderStore(FolderUpkeep):
     """Records as files of a folder.
 
     Parameters
@@ -47,8 +50,12 @@ class FolderStore(FolderCommitter):
         Folders that the files are spread over, a power of two up to 65,536; 256 for a new store.
     limits: Limits, optional
         What the store refuses, kept in the folder. ``total_bytes`` is watched here, the rest by who knows the values.
-    durability: "process" or "full"
-        When a change returns it is with the system, or on disk.
+    durability: "process", "interval" or "full"
+        When a change returns it is in its file, or in the journal, or in the journal on disk.
+    interval: float
+        Seconds after which the journal is on disk and the files follow, but with "process".
+    buffer_bytes: int
+        What may wait in memory for its files, about, before changes wait for it.
     readonly, create: bool
         Open beside other readers; make what is not there.
     timeout: float
@@ -80,6 +87,8 @@ class FolderStore(FolderCommitter):
         shards: int | None = None,
         limits: Limits | None = None,
         durability: Durability = "process",
+        interval: float = 1.0,
+        buffer_bytes: int = BUFFER_BYTES,
         readonly: bool = False,
         create: bool = True,
         timeout: float = 0.0,
@@ -91,13 +100,16 @@ class FolderStore(FolderCommitter):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._closed = True
-        check_choice("durability", durability, ("process", "full"))
+        check_choice("durability", durability, ("process", "interval", "full"))
         check_choice("on_corrupt", on_corrupt, ("raise", "miss", "quarantine"))
-        check_number("timeout", timeout)
-        check_number("cache_bytes", cache_bytes)
+        for name, number in (("timeout", timeout), ("cache_bytes", cache_bytes), ("buffer_bytes", buffer_bytes)):
+            check_number(name, number)
         check_perm(perm)
         self.clock = clock
         self.readonly = readonly
+        self._behind = self._durable = durability != "process" and not readonly
+        self._waits = self._behind and durability == "full"
+        self._interval, self._buffer_bytes = checked_interval("interval", interval), buffer_bytes
         self.on_corrupt = on_corrupt
         self._lock = mutation_lock(lock)
         self._cache = PayloadCache(cache_bytes) if cache_bytes else None
@@ -105,13 +117,13 @@ class FolderStore(FolderCommitter):
         way = Way(readonly, create, timeout, sleep)
         opened = open_folder(path, wanted, way, shards_given=shards is not None, limits_given=limits is not None)
         try:
-            self._adopt(opened, durable=durability == "full")
+            self._adopt(opened)
         except BaseException:
             self._closed = self._released = True
             opened.release()
             raise
 
-    def _adopt(self, opened: Opened, *, durable: bool) -> None:
+    def _adopt(self, opened: Opened) -> None:
         self.folder, self.manifest = opened.folder, opened.manifest
         self.limits = opened.manifest.limits
         self.ledger = Ledger(opened.lockfile, opened.page)
@@ -120,16 +132,17 @@ class FolderStore(FolderCommitter):
         self.files = RecordFiles(
             opened.data,
             Shards(opened.manifest.shards),
-            durable=durable,
             in_attributes=fd is None or xattrs.supported(fd, writable=not self.readonly),
             sidecars=opened.page.sidecars,
             before_sidecar=self.ledger.expect_sidecars,
         )
         self._careful = opened.page.suspect or opened.page.expiring
-        self.journal = Journal(opened.folder)
+        self.journal = Journal(opened.folder, reserved=self._behind)
+        self._pending, self._unsynced = {}, {}
+        self._moving = threading.Lock()
         self._closed = self._released = False
         abandon_after_fork(self)
-        left = None if opened.fresh else journals.load(opened.folder)
+        left = None if opened.fresh else journalfile.load(opened.folder)
         if left is not None and self.readonly:
             self.show(left)
         elif left is not None:
@@ -142,9 +155,6 @@ class FolderStore(FolderCommitter):
         for shard in self.files.present():
             self.files.data.discard(f"{shard}/{TEMPORARY}")
             self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
-
-    def exclusive(self) -> Exclusive:
-        return self._lock
 
     def put(
         self,
@@ -164,13 +174,11 @@ class FolderStore(FolderCommitter):
             index = self._index
             if index.expires and index.has_dead(now):
                 self._sweep_some()
-            path = self.files.path(key)
             old = place = None
             if index.loaded and only_if is None and not self.files.companions.sidecars:
-                if key in index.rows:
-                    place = index.place(key, now)
+                place = index.place(key, now) if key in index.rows else None
             else:
-                old = self.files.find(path)
+                old = self._find(key)
                 live = old if old is not None and old.expires > now else None
                 if only_if is not None and only_if != (ABSENT if live is None else live.version):
                     return None
@@ -178,35 +186,36 @@ class FolderStore(FolderCommitter):
                     place = live.order, live.created, live.spelling
             if self.limits.total_bytes is not None:
                 self._make_room(key, len(payload))
-            if expires != NEVER and not self.ledger.page.expiring:
+            if expires != NEVER:
                 self._expect_expiry()
             order = version = self.ledger.next()
             if place is not None and place[0] < STRIPPED:
                 order, created, spelling = place
             elif created is None:
                 created = now
-            new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
-            self._mark(key)
-            self.files.write(key, path, payload, new, old)
-            self._index.put(key, order, len(payload), created, expires, spelling)
-            self._unmark(key)
-            return version
+            if not self._behind:
+                new = Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
+                self._write(key, payload, new, old)
+                return version
+            record = Record(payload, order, created, now, expires, version, meta or None, spelling)
+            sequence = self._log_record(key, record)
+        if sequence:
+            self._reach_disk(sequence)
+        return version
 
-    def _make_room(self, key: str, size: int) -> None:
-        index = self.index()
-        if index.payload_bytes - index.size(key) + size > (self.limits.total_bytes or 0):
-            self.sweep()
-        self.limits.check_total(index.payload_bytes - index.size(key) + size)
-
-    def _live(self, path: str) -> Attributes | None:
-        found = self.files.find(path)
-        return found if found is not None and found.expires > self.clock() else None
+    def _write(self, key: str, payload: bytes, new: Attributes, old: Attributes | None) -> None:
+        self._mark(key)
+        self.files.write(key, self.files.path(key), payload, new, old)
+        self._index.put(key, new.order, new.length, new.created, new.expires, new.spelling)
+        self._unmark(key)
 
     def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
+        if self._behind:
+            return self._amend_behind(key, expires, meta)
         with self._lock:
             self._prepare(key)
             path = self.files.path(key)
-            old = self._live(path)
+            old = self._live(key)
             if old is None:
                 return None
             version = self.ledger.next()
@@ -239,33 +248,26 @@ class FolderStore(FolderCommitter):
             if index.loaded and only_if is None:
                 live = not index.expires or index.expires.get(key, NEVER) > self.clock()
             elif self._careful or only_if is not None:
-                old = self._live(path)
+                old = self._live(key)
                 if only_if is not None and (old is None or old.version != only_if):
                     return False
                 live = old is not None
-            return self._remove(key, path, expired=not live) and live
-
-    def _remove(self, key: str, path: str, *, expired: bool) -> bool:
-        self._mark(key)
-        try:
-            self.files.remove(path)
-        except FileNotFoundError:
-            there = False
-        else:
-            there = True
-        self._index.remove(key, expired=expired)
-        self._unmark(key)
-        return there
+            there = self._remove(key, path, expired=not live)
+            sequence = self.journal.position.sequence
+        self._reach_disk(sequence)
+        return there and live
 
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
         with self._lock:
-            self._prepare()
-            path, to = self.files.path(source), self.files.path(target)
-            old = self._live(path)
+            self._prepare(source, target)
+            old = self._live(source)
             if old is None:
                 return None
-            if self._live(to) is not None:
+            if self._live(target) is not None:
                 return False
+            if self._behind:
+                return self._rename_behind(source, target, spelling)
+            path, to = self.files.path(source), self.files.path(target)
             # What has expired there must not be seen between the new attributes and the new value.
             self._remove(target, to, expired=True)
             if is_stripped(old):
@@ -274,89 +276,16 @@ class FolderStore(FolderCommitter):
             new = old._replace(order=version, version=version, spelling=spelling)
             self._mark(source)
             self._mark(target)
-            self.files.move(path, target, to, old, new)
+            try:
+                self.journal.keep(self.journal.write([Move(source, target, new)]))
+                self.files.move(path, target, to, old, new)
+            finally:
+                self.journal.restart()
             self._index.remove(source)
             self._index.put(target, version, new.length, new.created, new.expires, spelling)
             self._unmark(source)
             self._unmark(target)
             return True
-
-    def sweep(self, limit: int | None = None) -> int:
-        with self._lock:
-            self._check_not_readonly()
-            if not self.ledger.page.expiring:
-                return 0
-            dead = self.index().some_dead(self.clock(), limit)
-            if dead:
-                self._prepare()
-            for key in dead:
-                self._remove(key, self.files.path(key), expired=True)
-            return len(dead)
-
-    def _sweep_some(self) -> None:
-        # By the way of a write to another key, which is not to fail for this.
-        for key in self._index.some_dead(self.clock(), _SWEPT_BY_A_WRITE):
-            path = self.files.path(key)
-            try:
-                self._remove(key, path, expired=True)
-            except OSError:
-                if self._is_gone(path):
-                    self._index.remove(key, expired=True)
-                else:
-                    self._index.stuck.add(key)
-                self._unmark(key)
-
-    def _is_gone(self, path: str) -> bool:
-        try:
-            return self.files.find(path) is None
-        except OSError:
-            return False
-
-    def quarantine(self, key: str, payload: bytes) -> None:
-        with self._lock:
-            self._prepare()
-            path = self.files.path(key)
-            try:
-                # The reader held no lock: a healthy value may have come in between.
-                if self.files.data.read(path) != payload:
-                    return
-            except FileNotFoundError:
-                return
-            self._mark(key)
-            set_aside(self.folder, f"{DATA}/{path}")
-            self._unmark(key)
-            # A scan that met the damage goes on over the index it has.
-            self.reload()
-
-    def check_writable(self) -> None:
-        """Raise what a change would raise now, and have everything ready for one."""
-        with self._lock:
-            self._prepare()
-
-    def adopt(self, key: str, attributes: Attributes, payload: bytes) -> None:
-        """Give a value the attributes that fit its bytes as they are now."""
-        with self._lock:
-            self._prepare()
-            new = attributes._replace(version=self.ledger.next(), length=len(payload), checksum=crc32(payload))
-            self._mark(key)
-            self.files.amend(self.files.path(key), attributes, new)
-            self._unmark(key)
-
-    def known(self) -> Index | None:
-        """Return the index if it is in memory."""
-        return self._index if self._index.loaded else None
-
-    def reload(self) -> None:
-        """Forget what was in memory: files are changed behind its back."""
-        with self._lock:
-            self._index = Index()
-            if self._cache is not None:
-                self._cache.clear()
-
-    def trust(self) -> None:
-        """Go on without checking every read: all values were found whole."""
-        self.ledger.trust()
-        self._careful = self.ledger.page.expiring
 
     def close(self) -> None:
         with self._lock:
@@ -372,6 +301,8 @@ class FolderStore(FolderCommitter):
                 self._index = Index()
                 self._cache = None
                 self._release()
+        if self._follower is not None:
+            self._follower.stop()
 
     def _release(self) -> None:
         # Each step whatever becomes of those before, and again at the next call if interrupted: a lock that is not
@@ -399,6 +330,8 @@ class FolderStore(FolderCommitter):
         if self._closed:
             return
         self._closed = self._released = self._forked = True
+        if self._follower is not None:
+            self._follower.stop(wait=False)
         self._ready = False
         self._lock = mutation_lock(None)
         self._index = Index()

@@ -1,0 +1,193 @@
+"""The journal of a store that is open, as a file: `Journal`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from diskdict.files import READ_WRITE, Folder, reserve, sync, write_at
+from diskdict.journal import (
+    NO_GROUP,
+    SECTOR,
+    Change,
+    Group,
+    Reading,
+    decode,
+    encode_group,
+    encode_head,
+    encode_put,
+    seed_of,
+)
+from diskdict.layout import JOURNAL
+from diskdict.store import Record
+
+_KEPT: Final = 4 << 20  # bytes that the file may stay long for the next groups
+_STEP: Final = 4 << 20  # bytes reserved at a time
+_PATIENCE: Final = 0.01  # seconds after which who waits for a sync looks whether it has come to an end
+
+
+class Position(NamedTuple):
+    """How many groups were written since the journal was opened, and where in the file the next one begins."""
+
+    sequence: int
+    end: int
+
+
+_START: Final = Position(0, SECTOR)
+
+
+class Journal:
+    """The journal of a store that is open.
+
+    Parameters
+    ----------
+    folder: Folder
+        The store's folder.
+    reserved: bool
+        Reserve space ahead of what is written: a sync of it takes a third of the time then.
+
+    Notes
+    -----
+    The caller holds the mutation lock, but for `sync_through`. The file is made when the first group is written and
+    removed by `remove`.
+    """
+
+    def __init__(self, folder: Folder, *, reserved: bool) -> None:
+        self._folder = folder
+        self._fd: int | None = None
+        self._epoch = self._seed = 0
+        self._reserves = reserved
+        self._reserved = 0
+        self._named = False  # on disk
+        self._failure: OSError | None = None
+        self._turn = threading.Lock()
+        self._round = threading.Event()
+        self._forgotten = 0
+        self.position = _START
+        self.synced = 0
+
+    @property
+    def holds_groups(self) -> bool:
+        """Whether anything is kept since `restart`."""
+        return self.position.end > SECTOR
+
+    def write(self, changes: Iterable[Change]) -> Position:
+        """Write the changes as one group behind those that are kept; return what to `keep` once they count."""
+        fd, first = self._opened(), self._forgotten
+        number = self.position.sequence + 1 - first
+        return self._write(fd, encode_group(Group(number, self.synced - first, tuple(changes)), self._epoch))
+
+    def write_put(self, key: str, record: Record) -> Position:
+        """Do as `write` does with one `Put`."""
+        fd, first = self._opened(), self._forgotten
+        number = self.position.sequence + 1 - first
+        return self._write(fd, encode_put(key, record, number, self.synced - first, self._seed))
+
+    def _opened(self) -> int:
+        if self._fd is None:
+            self._fd = self._folder.open(JOURNAL, READ_WRITE | os.O_CREAT)
+            self.restart()
+        return self._fd
+
+    def _write(self, fd: int, group: bytes) -> Position:
+        sequence, at = self.position
+        end = at + len(group)
+        if end > self._reserved and self._reserves:
+            self._reserve(fd, end)
+        write_at(fd, group, at)
+        return Position(sequence + 1, end)
+
+    def _reserve(self, fd: int, end: int) -> None:
+        goal = end + _STEP - end % _STEP
+        # Where that cannot be, writing tells what is the matter, if anything is.
+        with contextlib.suppress(OSError):
+            reserve(fd, self._reserved, goal - self._reserved)
+        self._reserved = goal
+
+    def keep(self, written: Position) -> None:
+        """Have a group that was written count."""
+        self.position = written
+
+    def take_back(self, position: Position) -> None:
+        """Take back all that was written behind a position."""
+        self.position = position
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                write_at(self._fd, NO_GROUP, position.end)
+
+    def restart(self, *, durable: bool = False) -> None:
+        """Forget all groups: what they say was done."""
+        if self._fd is None:
+            return
+        # A sync under way tells afterwards how far it has come, and that is to be before this.
+        with self._turn:
+            self._epoch = int.from_bytes(os.urandom(7))
+            self._seed = seed_of(self._epoch)
+            write_at(self._fd, encode_head(self._epoch), 0)
+            if self.position.end > _KEPT:
+                os.ftruncate(self._fd, SECTOR)
+                self._reserved = 0
+            self._forgotten = self.synced = self.position.sequence
+            self.position = Position(self._forgotten, SECTOR)
+            if durable:
+                self._sync()
+
+    def sync_through(self, sequence: int) -> None:
+        """Return once all groups up to `sequence` are on disk: of the threads that wait, one syncs for all.
+
+        Raises OSError where that failed, and ever after: the kernel reports it once and then forgets it.
+        """
+        while self.synced < sequence:
+            ended = self._round
+            if self._turn.locked():
+                # Not for long: whoever has the turn may be interrupted before the end is told.
+                ended.wait(_PATIENCE)
+                continue
+            with self._turn:
+                self._sync_in_turn(sequence)
+                self._round = threading.Event()
+                ended.set()
+
+    def _sync_in_turn(self, sequence: int) -> None:
+        if self.synced >= sequence:
+            return
+        if self._failure is not None:
+            raise OSError(self._failure.errno or errno.EIO, "an earlier sync has failed")
+        try:
+            self._sync()
+        except OSError as error:
+            self._failure = error
+            raise
+
+    def _sync(self) -> None:
+        if self._fd is not None:
+            goal = self.position.sequence
+            sync(self._fd)
+            if not self._named:
+                self._folder.sync()
+                self._named = True
+            self.synced = goal
+
+    def remove(self) -> None:
+        """Remove the file, of which nothing is needed any longer."""
+        if self._fd is not None:
+            self.close()
+            self._folder.discard(JOURNAL)
+
+    def close(self) -> None:
+        """Close the file and leave it as it is."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def load(folder: Folder) -> Reading | None:
+    """Return what the journal of a store holds, None where there is no journal."""
+    try:
+        return decode(folder.read(JOURNAL))
+    except FileNotFoundError:
+        return None
