@@ -27,7 +27,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ujson
-from contenders import KNOW_TTL, PEERS, TO_BEAT, Contender, Item, Ours, RawFiles
+from contenders import (
+    KNOW_TTL,
+    PEERS,
+    TO_BEAT,
+    Contender,
+    InProcess,
+    Item,
+    Lmdb,
+    LmdbSynced,
+    OneThread,
+    Ours,
+    OursFull,
+    OursInterval,
+    RawFiles,
+    SqliteFull,
+)
 from large import large_store
 from report import Medians, Results, as_json, machine, text, version
 from rows import (
@@ -35,14 +50,21 @@ from rows import (
     DELETE,
     GET,
     GET_BIG,
+    GET_PENDING,
     GET_TTL,
     GET_UNCLEAN,
     INSERT,
+    INSERT_INTERVAL,
     ITERATE,
     LEN,
     MISS,
     OVERWRITE,
+    OVERWRITE_INTERVAL,
     PUT_BIG,
+    PUT_FULL,
+    PUT_FULL_SQLITE,
+    PUT_FULL_THREADS,
+    PUT_MANY_FULL,
     PUT_TTL,
     READS,
     Row,
@@ -56,6 +78,8 @@ BLOCK = 100
 """Operations between two looks at the clock."""
 TURN = 10
 """Blocks that a contender does before the next one has its turn: enough to have the processor's caches for itself."""
+SYNCED = 1_000
+"""Operations of a row of which each waits for the disk."""
 BIG_VALUES, BIG_BLOCK, BIG_BYTES = 60, 2, 1 << 20
 PATIENCE = 5.0
 """Seconds after which a contender has shown enough of a row that only reads."""
@@ -108,12 +132,33 @@ class Bench:
         self.clear(lanes)
 
         self.measure_unclean(shuffled)
+        self.measure_journal(keys)
 
         big = [(f"picture.{number:03d}", self.random.randbytes(BIG_BYTES)) for number in range(BIG_VALUES)]
         lanes = self.fresh(self.kinds)
         self.measure(PUT_BIG, lanes, blocks(big, BIG_BLOCK))
         self.reopen(lanes)
         self.measure(GET_BIG, lanes, blocks([key for key, _ in big], BIG_BLOCK))
+        self.clear(lanes)
+
+    def measure_journal(self, keys: Sequence[str]) -> None:
+        """Put with the journal before the files, beside stores that promise as much."""
+        lanes = self.fresh([OursInterval, Lmdb])
+        self.measure(INSERT_INTERVAL, lanes, blocks(self.items))
+        self.measure(GET_PENDING, lanes, blocks(keys))
+        self.measure(OVERWRITE_INTERVAL, lanes, blocks(self.items))
+        self.clear(lanes)
+
+        some = blocks(self.items[:SYNCED])
+        lanes = self.fresh([OursFull, LmdbSynced, SqliteFull])
+        self.measure(PUT_FULL, lanes, some)
+        self.measure(PUT_FULL_SQLITE, lanes, some)
+        self.clear(lanes)
+        lanes = self.fresh([OursFull, OneThread])
+        self.measure(PUT_FULL_THREADS, lanes, some)
+        self.clear(lanes)
+        lanes = self.fresh([OursFull, InProcess])
+        self.measure(PUT_MANY_FULL, lanes, blocks(self.items, 1_000))
         self.clear(lanes)
 
     def measure_unclean(self, shuffled: Sequence[str]) -> None:

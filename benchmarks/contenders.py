@@ -10,6 +10,7 @@ import abc
 import importlib
 import os
 import sqlite3
+import threading
 import zlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from diskdict import DiskDict
 
 Item = tuple[str, object]
 TTL = 3600
+THREADS = 8
 
 
 class Contender(abc.ABC):
@@ -175,6 +177,45 @@ class Ours(Contender):
         for key, value in items:
             store.set(key, value, ttl=TTL)
 
+    def put_many(self, items: Sequence[Any]) -> None:
+        self.store.set_many(items)
+
+
+class OursInterval(Ours):
+    """DiskDict with the journal first. What is measured are the calls; the files follow when the store is closed."""
+
+    def open(self) -> None:
+        self.store = DiskDict(self.folder, durability="interval", interval=3_600, buffer_bytes=1 << 30)
+
+
+class OursFull(Ours):
+    """DiskDict with each change on disk."""
+
+    def open(self) -> None:
+        self.store = DiskDict(self.folder, durability="full")
+
+    def put_by_threads(self, items: Sequence[Any]) -> None:
+        threads = [threading.Thread(target=self.put, args=(items[number::THREADS],)) for number in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+class OneThread(OursFull):
+    """What several threads are compared with."""
+
+    name = "one thread"
+
+    def put_by_threads(self, items: Sequence[Any]) -> None:
+        self.put(items)
+
+
+class InProcess(Ours):
+    """What changes of many keys are compared with."""
+
+    name = "process"
+
 
 class DiskCache(Contender):
     name = package = "diskcache"
@@ -285,8 +326,10 @@ class Lmdb(Contender):
 
     name = package = "lmdb"
 
+    synced: ClassVar[bool] = False
+
     def open(self) -> None:
-        self.store = self.module.open(self.folder, map_size=2 << 30, sync=False)
+        self.store = self.module.open(self.folder, map_size=2 << 30, sync=self.synced)
 
     def names(self, keys: Sequence[str]) -> Sequence[Any]:
         return [key.encode() for key in keys]
@@ -339,6 +382,12 @@ class Lmdb(Contender):
             return sum(1 for _ in transaction.cursor().iternext(values=False))
 
 
+class LmdbSynced(Lmdb):
+    """LMDB with each transaction on disk."""
+
+    synced = True
+
+
 class RocksDict(Contender):
     name = package = "rocksdict"
     without = frozenset({"len"})
@@ -355,11 +404,12 @@ class SqliteWal(Contender):
     """A table of keys and values by hand: write-ahead log, synchronous=NORMAL, a transaction for each operation."""
 
     name = "sqlite3 WAL"
+    synchronous: ClassVar[str] = "NORMAL"
 
     def open(self) -> None:
         self.store = sqlite3.connect(f"{self.folder}/file.sqlite", isolation_level=None)
         self.store.execute("PRAGMA journal_mode=WAL")
-        self.store.execute("PRAGMA synchronous=NORMAL")
+        self.store.execute(f"PRAGMA synchronous={self.synchronous}")
         self.store.execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value)")
 
     def put(self, items: Sequence[Any]) -> None:
@@ -404,6 +454,12 @@ class SqliteWal(Contender):
 
     def walk(self, keys: Sequence[Any]) -> int:
         return sum(1 for _ in self.store.execute("SELECT key FROM kv"))
+
+
+class SqliteFull(SqliteWal):
+    """The same with each transaction on disk."""
+
+    synchronous = "FULL"
 
 
 PEERS: tuple[type[Contender], ...] = (

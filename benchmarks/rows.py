@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 FLOOR = "raw files"
+LMDB = "lmdb"
+SQLITE = "sqlite3 WAL"
 INDEXED = "zict.File"
 """A file per key with its keys in a dict: what a look-up in an index costs."""
 
@@ -39,6 +41,13 @@ GET_TTL = Row("get, ttl", "get", FLOOR, 2.3)
 GET_UNCLEAN = Row("get, unclean", "get", FLOOR, 2.3)
 PUT_BIG = Row("put 1 MiB", "put_bytes", FLOOR, 1.15)
 GET_BIG = Row("get 1 MiB", "get_bytes", FLOOR, 1.15)
+INSERT_INTERVAL = Row("insert, interval", "put", LMDB, 1.0)
+OVERWRITE_INTERVAL = Row("overwrite, interval", "put", LMDB, 1.0)
+GET_PENDING = Row("get just written", "get", LMDB, 1.0)
+PUT_FULL = Row("put, full", "put", LMDB, 1.0)
+PUT_FULL_SQLITE = Row("put, full again", "put", SQLITE, 1.0)
+PUT_FULL_THREADS = Row("put by 8 threads, full", "put_by_threads", "one thread", 1 / 3)
+PUT_MANY_FULL = Row("set_many of 1,000, full", "put_many", "process", 1.5)
 
 ROWS = (
     INSERT,
@@ -54,6 +63,13 @@ ROWS = (
     ITERATE,
     PUT_BIG,
     GET_BIG,
+    INSERT_INTERVAL,
+    OVERWRITE_INTERVAL,
+    GET_PENDING,
+    PUT_FULL,
+    PUT_FULL_SQLITE,
+    PUT_FULL_THREADS,
+    PUT_MANY_FULL,
 )
 READS = {"get", "get_bytes", "contains", "miss", "count", "walk"}
 

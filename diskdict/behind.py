@@ -164,7 +164,7 @@ class FolderBehind(FolderCommitter):
         journal = self.journal
         before = journal.position
         try:
-            written = journal.write(self._change(key, record) for key, record in changes.items())
+            written = self._written(changes)
             self._unsynced[written.sequence] = _Unsynced(before, changes)
             journal.keep(written)
             if self._waits:
@@ -180,6 +180,13 @@ class FolderBehind(FolderCommitter):
             raise
         return written.sequence
 
+    def _written(self, changes: Records) -> Position:
+        if len(changes) == 1:
+            [(key, record)] = changes.items()
+            if record is not None:
+                return self.journal.write_put(key, record)
+        return self.journal.write(self._change(key, record) for key, record in changes.items())
+
     def _change(self, key: str, record: Record | None) -> Change:
         return Remove(key, self.ledger.next()) if record is None else Put(key, record)
 
@@ -194,13 +201,15 @@ class FolderBehind(FolderCommitter):
             with self._lock:
                 self._complete()
             raise
-        if self._unsynced:
+        # Who is first lets all of them be seen.
+        if sequence in self._unsynced:
             with self._lock:
                 self._publish(self.journal.synced)
 
     def _sync_journal(self, sequence: int) -> None:
-        with self.files.refusal():
-            self.journal.sync_through(sequence)
+        if self.journal.synced < sequence:
+            with self.files.refusal():
+                self.journal.sync_through(sequence)
 
     def _complete(self) -> None:
         """Have all that was written to the journal count. The caller holds the mutation lock."""

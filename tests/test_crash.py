@@ -68,6 +68,16 @@ def quick(tmp_path: Path) -> Iterator[Path]:
 both_homes = pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
 all_homes = pytest.mark.parametrize("home", ["attributes", "sidecars", "both"], indirect=True)
 each_scene = pytest.mark.parametrize("scene", SCENES)
+FEW = ("first put", "put long key", "overwrite heavy by heavy", "delete", "expire", "rename", "transaction", "clear")
+scenes_by_durability = pytest.mark.parametrize(
+    ("scene", "durability"),
+    [
+        pytest.param(scene, durability, marks=[pytest.mark.torture] * (durability != "process" and scene not in FEW))
+        for scene in SCENES
+        for durability in DURABILITIES
+    ],
+)
+"""With the journal first all scenes do the same to the files as without, so that a few will do each time."""
 each_durability = pytest.mark.parametrize("durability", DURABILITIES)
 
 
@@ -300,9 +310,8 @@ class Stage:
         assert exactly(trial.seen or trial.reopened) == exactly(trial.reopened), where
 
 
-@each_durability
+@scenes_by_durability
 @both_homes
-@each_scene
 def test_killed_before_each_call(crew: Crew, quick: Path, home: str, scene: str, durability: str) -> None:
     """Wherever a change stops, its key is old or new and the next process finds the store open."""
     stage = Stage(crew, quick, home, scene, durability)
@@ -365,9 +374,8 @@ def fail(
     return len(trials)
 
 
-@each_durability
+@scenes_by_durability
 @both_homes
-@each_scene
 def test_each_call_fails_once(crew: Crew, quick: Path, home: str, scene: str, durability: str) -> None:
     """A change raises and leaves the old value, no file and no descriptor, or it is done; the handle goes on."""
     assert fail(crew, quick, home, scene, faults.FailToChange, durability=durability)
