@@ -92,8 +92,13 @@ class DiskDict(StoreDict[K, V]):
         Seconds that a key lives when nothing else is said.
     limits: Limits, optional
         What is refused; kept in the folder.
-    durability: "process" or "full"
-        When a change returns, a killed process loses nothing; with ``"full"`` a power cut neither.
+    durability: "process", "interval" or "full"
+        When a change returns it is in its file, in the journal, or in the journal on disk. A killed process loses
+        nothing; a power cut may damage what was changed last, take back the last `interval`, or nothing.
+    interval: float
+        With ``"interval"`` and ``"full"``, seconds after which what was changed is on disk and goes to its files.
+    buffer_bytes: int
+        With these two, bytes that may wait in memory for their files, about; 64 MiB. Beyond that changes wait.
     readonly: bool
         Open beside other readers, never beside a writer.
     create: bool
@@ -299,7 +304,9 @@ class DiskDict(StoreDict[K, V]):
     def flush(self) -> None:
         """Write back what ``writeback`` has handed out, and have in the files what was committed.
 
-        RuntimeError inside of a transaction: its changes are not to be in the files yet.
+        With durability ``"interval"`` and ``"full"`` it is on disk there afterwards, and the journal is empty. Raises
+        OSError where the disk does not take it; then it stays in the journal, and readable. RuntimeError inside of a
+        transaction: its changes are not to be in the files yet.
         """
         super().flush()
         self._finish()

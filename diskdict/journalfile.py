@@ -67,7 +67,7 @@ class Journal:
         self._named = False  # on disk
         self._failure: OSError | None = None
         self._turn = threading.Lock()
-        self._round = threading.Event()
+        self._round = threading.Lock()
         self._served = 1
         self._took = 0.0
         self._forgotten = 0
@@ -146,15 +146,15 @@ class Journal:
         Raises OSError where that failed, and ever after: the kernel reports it once and then forgets it.
         """
         while self.synced < sequence:
-            ended = self._round
-            if self._turn.locked():
-                # Not for long: whoever has the turn may be interrupted before the end is told.
-                ended.wait(_PATIENCE)
-                continue
-            with self._turn:
-                self._sync_in_turn(sequence)
-                self._round = threading.Event()
-            ended.set()
+            under_way = self._round
+            if not self._turn.locked():
+                # Those who come meanwhile wait for the lock of this round, and not for the next one's.
+                ended = threading.Lock()
+                with self._turn, ended:
+                    self._round = ended
+                    self._sync_in_turn(sequence)
+            elif under_way.acquire(timeout=_PATIENCE):
+                under_way.release()
 
     def _sync_in_turn(self, sequence: int) -> None:
         if self.synced >= sequence:

@@ -6,7 +6,7 @@ from typing import Final
 from zlib import crc32
 
 from diskdict.attributes import Attributes
-from diskdict.behind import FolderBehind
+from diskdict.following import FolderFollowing
 from diskdict.index import Index
 from diskdict.layout import DATA
 from diskdict.quarantine import set_aside
@@ -14,7 +14,7 @@ from diskdict.quarantine import set_aside
 _SWEPT_BY_A_WRITE: Final = 2
 
 
-class FolderUpkeep(FolderBehind):
+class FolderUpkeep(FolderFollowing):
     """A folder store as far as records are removed, expired ones are swept, and damage is set right."""
 
     def _remove(self, key: str, path: str, *, expired: bool) -> bool:

@@ -240,7 +240,7 @@ def _happened(trial: Trial) -> bool:
     return bool(trial.where)
 
 
-def interrupted_by_timer(folder: Path, home: str, seed: int, rounds: int) -> tuple[int, list[str]]:
+def interrupted_by_timer(folder: Path, home: str, durability: str, seed: int, rounds: int) -> tuple[int, list[str]]:
     """Do deeds while a timer interrupts them; return how many it met, and what went wrong."""
     use(home)
     chance = random.Random(seed)
@@ -248,7 +248,7 @@ def interrupted_by_timer(folder: Path, home: str, seed: int, rounds: int) -> tup
     met, wrong = 0, []
     records: Records = {}
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    d = opened(folder, clock)
+    d = opened(folder, clock, **DURABILITIES[durability])
     for number, deed in enumerate(itertools.islice(plan(seed, 0, HOMES[home]), rounds)):
         clock.now = deed.now
         try:
@@ -266,7 +266,7 @@ def interrupted_by_timer(folder: Path, home: str, seed: int, rounds: int) -> tup
         wrong += [f"{number}: after {deed} {what}" for what in miscounted(d, folder)]
         if number % 20 == 19:
             d.close()
-            d = opened(folder, clock)
+            d = opened(folder, clock, **DURABILITIES[durability])
             if exactly(seen_in(d)) != exactly(found):
                 wrong.append(f"{number}: after {deed} {found} was seen, on disk is {seen_in(d)}")
         records = found

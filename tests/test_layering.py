@@ -25,6 +25,7 @@ LAYERS = (
     ("reading",),
     ("committing",),
     ("behind",),
+    ("following",),
     ("upkeep",),
     ("backends.file", "backends.memory"),
     ("backends.__init__",),

@@ -78,6 +78,9 @@ class Both(RuleBasedStateMachine):
     """A DiskDict in a folder, and the dict that it must be like."""
 
     home: ClassVar[str] = "attributes"
+    options: ClassVar[dict[str, Any]] = {}
+    checked: ClassVar[int] = 1
+    """Of so many steps the files are looked at after one; to look at them has them written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,6 +91,7 @@ class Both(RuleBasedStateMachine):
         self.model: Model = {}
         self.lazy = True
         self.littered = False
+        self.steps = 0
         self.d = self.opened()
 
     @initialize(lazy=st.booleans())
@@ -102,7 +106,7 @@ class Both(RuleBasedStateMachine):
         attributes.calls, attributes.PACKAGE = self.calls  # type: ignore[misc]
 
     def opened(self, **options: Any) -> DiskDict[Any, Any]:
-        return DiskDict(f"{self.folder}/store", clock=self.clock, shards=4, **options)
+        return DiskDict(f"{self.folder}/store", clock=self.clock, shards=4, **self.options, **options)
 
     # ---- the model
 
@@ -442,12 +446,17 @@ class Both(RuleBasedStateMachine):
         assert exact(self.told(self.d)) == exact(there)
         assert len(self.d) == len(there)
         assert [*reversed(self.d)] == [*reversed(there)]
+        self.steps += 1
+        if self.steps % self.checked:
+            return
         counted = self.d.stats().payload_bytes
         files = [path for path in Path(self.folder).glob("store/data/*/*") if not path.name.startswith(".")]
         assert counted == sum(path.stat().st_size for path in files)
 
     @invariant()
     def files_are_whole(self) -> None:
+        if self.steps % self.checked:
+            return
         harmless = {"orphaned", "unfinished"} if self.littered else set()
         assert {problem.problem for problem in self.d.verify().problems} <= harmless
 
@@ -456,6 +465,20 @@ class BothBySidecars(Both):
     """The same on a filesystem without attributes."""
 
     home = "sidecars"
+
+
+class BothBehind(Both):
+    """The same with the journal first, and files that follow when they are asked for or there are too many."""
+
+    options: ClassVar = {"durability": "interval", "interval": 3_600, "buffer_bytes": 5_000}
+    checked = 5
+
+
+class BothOnDisk(BothBySidecars):
+    """The same with each change on disk before it counts."""
+
+    options: ClassVar = {"durability": "full", "interval": 3_600, "buffer_bytes": 5_000}
+    checked = 5
 
 
 def bears_interruptions(test: Callable[..., None]) -> Callable[..., None]:
@@ -482,7 +505,7 @@ def exact(value: Any) -> Any:
 
 
 @bears_interruptions
-@pytest.mark.parametrize("machine", [Both, BothBySidecars])
+@pytest.mark.parametrize("machine", [Both, BothBySidecars, BothBehind, BothOnDisk])
 def test_dict_and_disk_dict(machine: type[Both]) -> None:
     """They tell the same after any row of changes, with crashes and interruptions."""
     run_state_machine_as_test(machine, settings=USUAL)
@@ -490,7 +513,7 @@ def test_dict_and_disk_dict(machine: type[Both]) -> None:
 
 @pytest.mark.torture
 @bears_interruptions
-@pytest.mark.parametrize("machine", [Both, BothBySidecars])
+@pytest.mark.parametrize("machine", [Both, BothBySidecars, BothBehind, BothOnDisk])
 def test_dict_and_disk_dict_for_long(machine: type[Both]) -> None:
     """The same for longer."""
     faulthandler.cancel_dump_traceback_later()  # it would end the run after two minutes

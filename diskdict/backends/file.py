@@ -27,7 +27,7 @@ from diskdict.manifest import Manifest
 from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.records import RecordFiles
-from diskdict.repeating import checked_interval
+from diskdict.repeating import Repeater, checked_interval
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record
 from diskdict.upkeep import FolderUpkeep
@@ -149,6 +149,8 @@ class FolderStore(FolderUpkeep):
             self.replay(left)
         if opened.page.suspect and not self.readonly:
             self._discard_temporaries()
+        if self._behind:
+            self._follower = Repeater(self.follow, self._interval, "writing behind")
 
     def _discard_temporaries(self) -> None:
         self._discard_staged()
@@ -199,8 +201,7 @@ class FolderStore(FolderUpkeep):
                 return version
             record = Record(payload, order, created, now, expires, version, meta or None, spelling)
             sequence = self._log_record(key, record)
-        if sequence:
-            self._reach_disk(sequence)
+        self._reach_disk(sequence)
         return version
 
     def _write(self, key: str, payload: bytes, new: Attributes, old: Attributes | None) -> None:
