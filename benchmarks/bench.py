@@ -152,11 +152,13 @@ class Bench:
         some = blocks(self.items[:SYNCED])
         lanes = self.fresh([OursFull, LmdbSynced, SqliteFull])
         self.measure(PUT_FULL, lanes, some)
-        self.measure(PUT_FULL_SQLITE, lanes, some)
+        self.measure(PUT_FULL_SQLITE, lanes, blocks(self.items[SYNCED : 2 * SYNCED]))
         self.clear(lanes)
+
         lanes = self.fresh([OursFull, OneThread])
         self.measure(PUT_FULL_THREADS, lanes, some)
         self.clear(lanes)
+
         lanes = self.fresh([OursFull, InProcess])
         self.measure(PUT_MANY_FULL, lanes, blocks(self.items, 1_000))
         self.clear(lanes)
