@@ -34,7 +34,7 @@ check: $(VENV)/.dev ## lint, formatting, types, and the layers of the package
 	@$(BIN)/python -m pytest --quiet tests/test_layering.py
 
 bench: $(VENV)/.bench ## measure beside raw file calls and other stores (as root, or with ARGS="--dir folder")
-	@$(BIN)/python benchmarks/bench.py $(ARGS)
+	@$(BIN)/python benchmarks/bench.py --plots benchmarks/plots $(ARGS)
 
 torture: $(VENV)/.test ## run the long tests that "make test" leaves out
 	@$(BIN)/python -m pytest -m torture $(ARGS)

@@ -44,6 +44,7 @@ from contenders import (
     SqliteFull,
 )
 from large import large_store
+from plots import draw
 from report import Medians, Results, as_json, machine, text, version
 from rows import (
     CONTAINS,
@@ -70,6 +71,7 @@ from rows import (
     Row,
 )
 from scratch import ScratchError, filesystem, scratch
+from sizes import by_size
 
 from diskdict import DiskDict
 
@@ -152,7 +154,8 @@ class Bench:
         some = blocks(self.items[:SYNCED])
         lanes = self.fresh([OursFull, LmdbSynced, SqliteFull])
         self.measure(PUT_FULL, lanes, some)
-        self.measure(PUT_FULL_SQLITE, lanes, blocks(self.items[SYNCED : 2 * SYNCED]))
+        more = [(f"{key}.more", value) for key, value in self.items[:SYNCED]]
+        self.measure(PUT_FULL_SQLITE, lanes, blocks(more))
         self.clear(lanes)
 
         lanes = self.fresh([OursFull, OneThread])
@@ -289,7 +292,10 @@ def run(options: argparse.Namespace) -> Results:
             bench.round()
         print(f"a store of {options.large:,} keys", file=sys.stderr)
         figures = large_store(str(folder / "large"), small_items(options.large)) if options.large else {}
-        return Results(bench.medians, figures, bench.absent, conditions)
+        print(f"stores of {options.sizes} keys", file=sys.stderr)
+        sizes = [int(size) for size in options.sizes.split(",") if size]
+        costs = by_size(folder, sizes, small_items, options.seed)
+        return Results(bench.medians, figures, bench.absent, conditions, costs)
 
 
 def arguments() -> argparse.Namespace:
@@ -300,6 +306,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--large", type=int, default=100_000, help="keys of the large store, 0 for none (default: %(default)s)"
     )
+    parser.add_argument(
+        "--sizes",
+        default="1000,10000,100000",
+        help="keys of the stores whose costs are compared, with commas (default: %(default)s)",
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw what was measured, as SVG, into DIR")
     parser.add_argument("--no-peers", action="store_true", help="only raw file calls and DiskDict")
     parser.add_argument("--seed", type=int, default=1, help="of order and bytes (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to FILE")
@@ -318,6 +330,9 @@ def main() -> None:
     except ScratchError as reason:
         sys.exit(f"No filesystem of our own to measure on: {reason}.\nName a folder on a journaled one: --dir DIR")
     print(text(results, TO_BEAT))
+    if options.plots:
+        for path in draw(options.plots, results.medians, results.costs):
+            print(f"drawn: {path}")
     if options.json:
         options.json.write_text(json.dumps(as_json(results, TO_BEAT), indent=1) + "\n")
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import NamedTuple
 
 from rows import FIGURES, ROWS, Row
+from sizes import Costs
 
 OURS = "DiskDict"
 
@@ -25,6 +26,7 @@ class Results(NamedTuple):
     figures: dict[str, list[float]]
     absent: dict[str, str]
     conditions: dict[str, object]
+    costs: Costs
 
 
 class Verdict(NamedTuple):
@@ -85,6 +87,8 @@ def text(results: Results, to_beat: Sequence[str]) -> str:
         heading("Microseconds an operation (median of the rounds' medians)"),
         table(*operations(results.medians)),
     ]
+    if results.costs:
+        parts += [heading("By number of keys (µs an operation, or as named)"), table(*by_number(results.costs))]
     if results.absent:
         parts += [heading("Not measured"), *(f"- {name}: {reason}" for name, reason in results.absent.items())]
     return "\n".join(parts)
@@ -98,6 +102,16 @@ def operations(medians: Medians) -> tuple[Sequence[str], Sequence[Sequence[str]]
         values = medians.get(row.name, {})
         lines.append([row.name, *(shown(values.get(name)) for name in names)])
     return ["", *names], lines
+
+
+def by_number(costs: Costs) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return header and lines of the table of costs by number of keys, the last column against the first."""
+    sizes = list(dict.fromkeys(size for by_size in costs.values() for size in by_size))
+    lines = []
+    for name, by_size in costs.items():
+        values = [by_size[size] for size in sizes]
+        lines.append([name, *(shown([value]) for value in values), f"x {values[-1] / values[0]:.2f}"])
+    return ["", *(f"{size:,}" for size in sizes), "last to first"], lines
 
 
 def shown(values: Sequence[float] | None) -> str:
@@ -130,6 +144,7 @@ def as_json(results: Results, to_beat: Sequence[str]) -> dict[str, object]:
             for row in ROWS
         },
         "figures": results.figures,
+        "costs": results.costs,
         "targets": [one._asdict() for one in verdicts(results, to_beat)],
         "absent": results.absent,
     }

@@ -45,7 +45,7 @@ INSERT_INTERVAL = Row("insert, interval", "put", LMDB, 1.0)
 OVERWRITE_INTERVAL = Row("overwrite, interval", "put", LMDB, 1.0)
 GET_PENDING = Row("get just written", "get", LMDB, 1.0)
 PUT_FULL = Row("put, full", "put", LMDB, 1.0)
-PUT_FULL_SQLITE = Row("put, full again", "put", SQLITE, 1.0)
+PUT_FULL_SQLITE = Row("put more, full", "put", SQLITE, 1.0)
 PUT_FULL_THREADS = Row("put by 8 threads, full", "put_by_threads", "one thread", 1 / 3)
 PUT_MANY_FULL = Row("set_many of 1,000, full", "put_many", "process", 1.5)
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-IMAGE_BYTES = 6 << 30  # sparse: takes what is written
+IMAGE_BYTES = 12 << 30  # sparse: takes what is written
 BYTES_PER_INODE = 8192
 
 

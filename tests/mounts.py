@@ -39,14 +39,14 @@ def image(path: Path, size: int, *options: str) -> Iterator[Path]:
 
 
 class Disk:
-    """An ext4 filesystem whose power can be cut."""
+    """A filesystem whose power can be cut, ext4 or xfs."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, kind: str = "ext4") -> None:
         self._path = path
         self.point = path.with_name(f"{path.name}-mounted")
         with path.open("wb") as file:
             file.truncate(size)
-        _run("mkfs.ext4", "-q", "-F", path)
+        _run(f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f", path)
         self.point.mkdir()
         self.mount()
 

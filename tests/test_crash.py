@@ -225,11 +225,12 @@ def cut(
     *,
     stores: int,
     rounds: int,
+    kind: str = "ext4",
 ) -> None:
     try:
-        disk = Disk(tmp_path / "disk", 96 << 20)
+        disk = Disk(tmp_path / "disk", 96 << 20 if kind == "ext4" else 320 << 20, kind)
     except CannotMountError as error:
-        announce(f"power cuts: this user cannot mount an image ({error}).")
+        announce(f"power cuts on {kind}: this user cannot make and mount an image ({error}).")
         pytest.skip("cannot mount an image")
     try:
         for seed in range(stores):
@@ -248,14 +249,15 @@ def test_power_cut(crew: Crew, tmp_path: Path, announce: Callable[[str], None], 
 
 
 @pytest.mark.torture
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize("durability", ["interval", "full"])
 @both_homes
 def test_power_cut_for_long(
-    crew: Crew, tmp_path: Path, announce: Callable[[str], None], home: str, durability: str
+    crew: Crew, tmp_path: Path, announce: Callable[[str], None], home: str, durability: str, kind: str
 ) -> None:
-    """2,000 cuts."""
+    """4,000 cuts."""
     faulthandler.cancel_dump_traceback_later()
-    cut(crew, tmp_path, announce, home, durability, stores=20, rounds=25)
+    cut(crew, tmp_path, announce, home, durability, stores=20, rounds=25, kind=kind)
 
 
 # ---- stopped at each of its calls
@@ -421,6 +423,22 @@ def test_each_call_fails_in_other_ways(
 ) -> None:
     """Reading calls fail too, and calls that did what they should, with the index in memory and not."""
     assert fail(crew, quick, home, scene, kind, loaded=loaded)
+
+
+CODES = ("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR", "EROFS", "EACCES", "ENOMEM")
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("code", CODES)
+@each_durability
+@both_homes
+@pytest.mark.parametrize("scene", FEW)
+def test_each_call_fails_for_each_reason(
+    crew: Crew, quick: Path, home: str, scene: str, durability: str, code: str
+) -> None:
+    """Whatever the system has against a call, and be it one that reads, the change is made or not."""
+    reason = getattr(errno, code)
+    assert fail(crew, quick, home, scene, lambda number: faults.Fail(number, reason), durability=durability)
 
 
 @both_homes
