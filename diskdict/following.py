@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from diskdict.behind import FolderBehind, weight
 from diskdict.committing import put
@@ -16,6 +17,13 @@ _INLINE: Final = 1 << 20  # bytes of a payload that still goes into the journal
 _GROUP: Final = 64 << 20  # bytes of a group that does
 _BATCH: Final = 500  # records that go to the files in one go
 _LONG: Final = 32 << 20  # bytes of a journal that is to be begun anew even when there is always something to do
+
+
+class _Logged(NamedTuple):
+    """How far the journal went at a moment: its last group, and a version that no record in it exceeds."""
+
+    sequence: int
+    version: int
 
 
 class FolderFollowing(FolderBehind):
@@ -29,6 +37,8 @@ class FolderFollowing(FolderBehind):
 
     _interval: float = 1.0
     _rounds: int = 0
+    _synced: _Logged = _Logged(0, 0)
+    _synced_at: float = 0.0
     _follower: Repeater | None = None
 
     def _prepare(self, *keys: str) -> None:
@@ -131,9 +141,9 @@ class FolderFollowing(FolderBehind):
                 if not self._can_follow() or not self._pending:
                     return False
                 rounds = self._rounds
-                batch = self._batch()
+                batch, logged = self._batch(), self._logged()
                 moving.enter_context(self._moving)
-            self._place(batch)
+            self._place(batch, logged)
         with self._lock:
             if rounds == self._rounds:
                 self._drop(batch)
@@ -142,7 +152,7 @@ class FolderFollowing(FolderBehind):
     def _drain(self) -> None:
         """Bring some of what is pending to the files. The caller holds the mutation lock and `_moving`."""
         batch = self._batch()
-        self._place(batch)
+        self._place(batch, self._logged())
         self._drop(batch)
         # What the thread has placed before may not be what is there now: it is not to drop it.
         self._rounds += 1
@@ -150,8 +160,18 @@ class FolderFollowing(FolderBehind):
     def _batch(self) -> Records:
         return dict(islice(self._pending.items(), _BATCH))
 
-    def _place(self, batch: Records) -> None:
-        self._sync_journal(self.journal.position.sequence)
+    def _logged(self) -> _Logged:
+        return _Logged(self.journal.position.sequence, self.ledger.last)
+
+    def _place(self, batch: Records, logged: _Logged) -> None:
+        # What waits for longest is on disk in the journal most of the time, and each sync has the disk write all that
+        # has happened to the files, too.
+        known = self._synced.version
+        late = time.monotonic() - self._synced_at > self._interval / 2
+        if late or any(record is None or record.version > known for record in batch.values()):
+            self._synced_at = time.monotonic()
+            self._sync_journal(logged.sequence)
+            self._synced = logged
         for key, record in batch.items():
             if record is not None:
                 put(self.files, key, record)

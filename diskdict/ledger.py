@@ -34,6 +34,11 @@ class Ledger:
         """Whether numbers can be handed out yet."""
         return self._last != UNKNOWN
 
+    @property
+    def last(self) -> int:
+        """The number handed out last."""
+        return self._last
+
     def start_above(self, number: int) -> None:
         """Hand out no number up to `number`."""
         self._last = max(self._last, number)
