@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 from report import OURS, Medians
 from rows import DELETE, FLOOR, GET, INSERT, OVERWRITE
 from sizes import Costs
@@ -53,7 +54,7 @@ def cost_by_size(path: Path, costs: Costs) -> Path:
     return _saved(figure, path)
 
 
-def _saved(figure: object, path: Path) -> Path:
-    pyplot.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)  # type: ignore[arg-type]
+def _saved(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
     return path
