@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -11,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import deeds
 import pytest
-from folders import kill, value_at
+from deeds import HOMES, At, Records, alive, exactly, foreseen, perform, plan, seen_in
+from folders import kill, use_sidecars, value_at
 
 from diskdict import DiskDict, DurabilityError, LimitError, Limits, journalfile
 from diskdict import files as raw_files
@@ -143,6 +146,24 @@ def test_buffer_is_bounded(opened: Open, folder: Path) -> None:
 
     written = [path for path in (folder / "data").glob("*/*") if path.is_file()]
     assert len(written) > 250
+
+
+@pytest.mark.parametrize("home", ["attributes", "sidecars"])
+@both
+def test_files_follow_beside_changes(folder: Path, monkeypatch: pytest.MonkeyPatch, home: str, durability: str) -> None:
+    """While the thread and a full buffer have files written at all times, rows of changes give what a dict gives."""
+    if home == "sidecars":
+        use_sidecars(monkeypatch)
+    for seed in range(8):
+        now = At()
+        there: Records = {}
+        options = {"durability": durability, "interval": 0.003, "buffer_bytes": 100_000}
+        with deeds.opened(folder / str(seed), now, **options) as d:
+            for deed in itertools.islice(plan(seed, 0, HOMES[home]), 200):
+                now.now = deed.now
+                perform(d, deed)
+                there = foreseen(there, deed)
+                assert exactly(seen_in(d)) == exactly(alive(there, deed.now)), (seed, deed)
 
 
 @pytest.mark.parametrize("name", ["interval", "buffer_bytes"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import faulthandler
 import itertools
 import random
+import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,6 +149,16 @@ def test_keys_are_linearizable_for_long(folder: Path, durability: str) -> None:
     assert total > 350_000
 
 
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("impatient")
 @each_durability
 def test_transactions_are_seen_whole(folder: Path, durability: Any) -> None:
     """Who reads two keys in the order in which a transaction has them never sees the second older than the first."""
@@ -157,7 +168,7 @@ def test_transactions_are_seen_whole(folder: Path, durability: Any) -> None:
         wrong: list[object] = []
 
         def write() -> None:
-            for number in range(1, 200):
+            for number in range(1, 500):
                 with d.transaction():
                     d["a"] = number
                     d["b"] = number
