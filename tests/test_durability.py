@@ -166,6 +166,27 @@ def test_files_follow_beside_changes(folder: Path, monkeypatch: pytest.MonkeyPat
                 assert exactly(seen_in(d)) == exactly(alive(there, deed.now)), (seed, deed)
 
 
+def test_removal_is_not_taken_for_an_older_one(opened: Open, folder: Path) -> None:
+    """A key that was removed, put, written because the buffer is full, and removed again stays removed."""
+    d = opened(durability="interval", buffer_bytes=1_000_000, codec="raw")
+    d["k"] = b"first"
+    d.flush()
+    del d["k"]
+    d.update({str(number): b"much to do" for number in range(400)})
+    [follower] = in_threads(d._folder.follow)
+    until(d._folder._moving.locked)
+    with d._folder.exclusive():
+        d["k"] = b"second"
+        d["large"] = bytes(1_000_000)
+        d["next"] = b"finds the buffer full"
+        del d["k"]
+    follower.join()
+
+    assert "k" not in d
+    d.flush()
+    assert not list((folder / "data").glob("*/k"))
+
+
 @pytest.mark.parametrize("name", ["interval", "buffer_bytes"])
 @pytest.mark.parametrize("value", [-1, float("nan"), "1", None])
 def test_bad_numbers_are_refused(opened: Open, folder: Path, name: str, value: Any) -> None:
