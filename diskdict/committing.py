@@ -51,10 +51,13 @@ class FolderCommitter(FolderReader):
         self.settle()
         self._ready = not self._pending
 
-    def _begin(self) -> None:
-        self._check_not_readonly()
+    def _check_failure(self) -> None:
         if self.files.failure is not None:
             raise self.files.failure
+
+    def _begin(self) -> None:
+        self._check_not_readonly()
+        self._check_failure()
         if self.ledger.page.clean:
             if not self.ledger.ceiling_known:
                 self.ledger.start_above(highest(self.files))
@@ -224,8 +227,9 @@ def _placed(record: Record) -> Record:
 
 
 def _latest(reading: Reading) -> Iterable[Change]:
-    """Return the last change of each key: each is of a whole record, so that no other counts."""
-    return {change.key: change for group in reading.groups for change in group.changes}.values()
+    """Return the last change of each key, removals first: each is of a whole record, so that no other counts."""
+    latest = {change.key: change for group in reading.groups for change in group.changes}
+    return sorted(latest.values(), key=lambda change: not isinstance(change, Remove))
 
 
 def _apply(files: RecordFiles, changes: Iterable[Change]) -> None:

@@ -149,9 +149,9 @@ class FolderFollowing(FolderBehind):
                 self._drop(batch)
         return True
 
-    def _drain(self) -> None:
-        """Bring some of what is pending to the files. The caller holds the mutation lock and `_moving`."""
-        batch = self._batch()
+    def _drain(self, batch: Records | None = None) -> None:
+        """Bring a part of what is pending to the files. The caller holds the mutation lock and `_moving`."""
+        batch = self._batch() if batch is None else batch
         self._place(batch, self._logged())
         self._drop(batch)
         # What the thread has placed before may not be what is there now: it is not to drop it.
@@ -172,7 +172,8 @@ class FolderFollowing(FolderBehind):
             self._synced_at = time.monotonic()
             self._sync_journal(logged.sequence)
             self._synced = logged
-        for key, record in batch.items():
+        # First what makes room.
+        for key, record in sorted(batch.items(), key=lambda item: item[1] is not None):
             if record is not None:
                 put(self.files, key, record)
             else:
@@ -195,12 +196,18 @@ class FolderFollowing(FolderBehind):
         with self._lock:
             if self.readonly or self._closed or not self.journal.holds_groups:
                 return
-            if self.files.failure is not None:
-                raise self.files.failure
+            self._check_failure()
             self._complete()
             with self._moving:
                 self._finish_group()
-                while self._pending:
-                    self._drain()
+                try:
+                    while self._pending:
+                        self._drain()
+                except OSError:
+                    self._check_failure()
+                    # There may be room when all removals were made.
+                    self._drain({key: record for key, record in self._pending.items() if record is None})
+                    while self._pending:
+                        self._drain()
             self._end()
             self._buffered = 0

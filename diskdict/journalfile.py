@@ -17,6 +17,7 @@ from diskdict.journal import (
     Change,
     Group,
     Reading,
+    Remove,
     decode,
     encode_group,
     encode_head,
@@ -29,6 +30,8 @@ from diskdict.store import Record
 _KEPT: Final = 4 << 20  # bytes that the file may stay long for the next groups
 _STEP: Final = 4 << 20  # bytes reserved at a time
 _PATIENCE: Final = 0.01  # seconds after which who waits for a sync looks whether it has come to an end
+_SPARE: Final = 64 << 10  # bytes reserved that only removals use: they are what makes room on a full disk
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _A_MOMENT: Final = 0.00002
 
 
@@ -81,15 +84,16 @@ class Journal:
 
     def write(self, changes: Iterable[Change]) -> Position:
         """Write the changes as one group behind those that are kept; return what to `keep` once they count."""
-        fd, first = self._opened(), self._forgotten
+        fd, first, group = self._opened(), self._forgotten, tuple(changes)
         number = self.position.sequence + 1 - first
-        return self._write(fd, encode_group(Group(number, self.synced - first, tuple(changes)), self._epoch))
+        spare = 0 if all(isinstance(change, Remove) for change in group) else _SPARE
+        return self._write(fd, encode_group(Group(number, self.synced - first, group), self._epoch), spare)
 
     def write_put(self, key: str, record: Record) -> Position:
         """Do as `write` does with one `Put`."""
         fd, first = self._opened(), self._forgotten
         number = self.position.sequence + 1 - first
-        return self._write(fd, encode_put(key, record, number, self.synced - first, self._seed))
+        return self._write(fd, encode_put(key, record, number, self.synced - first, self._seed), _SPARE)
 
     def _opened(self) -> int:
         if self._fd is None:
@@ -97,20 +101,27 @@ class Journal:
             self.restart()
         return self._fd
 
-    def _write(self, fd: int, group: bytes) -> Position:
+    def _write(self, fd: int, group: bytes, spare: int) -> Position:
         sequence, at = self.position
         end = at + len(group)
-        if end > self._reserved and self._reserves:
-            self._reserve(fd, end)
+        if end + spare > self._reserved and self._reserves:
+            self._reserve(fd, end + spare)
         write_at(fd, group, at)
         return Position(sequence + 1, end)
 
     def _reserve(self, fd: int, end: int) -> None:
-        goal = end + _STEP - end % _STEP
-        # Where that cannot be, writing tells what is the matter, if anything is.
-        with contextlib.suppress(OSError):
-            reserve(fd, self._reserved, goal - self._reserved)
-        self._reserved = goal
+        for goal in (end + _STEP - end % _STEP, end):
+            try:
+                reserve(fd, self._reserved, goal - self._reserved)
+            except OSError as error:
+                if error.errno in _NO_SPACE and goal == end:
+                    raise
+                if error.errno not in _NO_SPACE:
+                    # Writing tells what is the matter, if anything is.
+                    return
+            else:
+                self._reserved = goal
+                return
 
     def keep(self, written: Position) -> None:
         """Have a group that was written count."""

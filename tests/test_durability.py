@@ -16,6 +16,7 @@ import deeds
 import pytest
 from deeds import HOMES, At, Records, alive, exactly, foreseen, perform, plan, seen_in
 from folders import kill, use_sidecars, value_at
+from mounts import CannotMountError, mounted
 
 from diskdict import DiskDict, DurabilityError, LimitError, Limits, journalfile
 from diskdict import files as raw_files
@@ -185,6 +186,36 @@ def test_removal_is_not_taken_for_an_older_one(opened: Open, folder: Path) -> No
     assert "k" not in d
     d.flush()
     assert not list((folder / "data").glob("*/k"))
+
+
+@both
+def test_full_disk(tmp_path: Path, announce: Callable[[str], None], durability: str) -> None:
+    """A put that finds no room changes nothing; all that was put can be read, and removed, which makes room again."""
+    try:
+        with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=12m", "tmpfs") as small:
+            with DiskDict[Any, Any](small / "store", codec="raw") as d:
+                d.update((f"old{number}", bytes(20_000)) for number in range(460))
+            with DiskDict[Any, Any](small / "store", codec="raw", durability=durability, interval=HOUR) as d:
+                put = 0
+                with pytest.raises(OSError, match="No space left"):
+                    while True:
+                        d[f"new{put}"] = bytes(20_000)
+                        put += 1
+                assert put > 10
+                assert len(d) == 460 + put
+                assert d[f"new{put - 1}"] == bytes(20_000)
+                with pytest.raises(OSError, match="No space left"):
+                    d.flush()
+                assert all(d.delete_many(f"old{number}" for number in range(460)).values())
+                assert len(d) == put
+                d.flush()
+                d["more"] = bytes(20_000)
+            with DiskDict[Any, Any](small / "store", codec="raw") as d:
+                assert len(d) == put + 1
+                assert d.verify().ok
+    except CannotMountError as error:
+        announce(f"a full disk with the journal first ({error}).")
+        pytest.skip("cannot mount a small filesystem")
 
 
 @pytest.mark.parametrize("name", ["interval", "buffer_bytes"])

@@ -302,6 +302,8 @@ class FolderStore(FolderUpkeep):
                 self._index = Index()
                 self._cache = None
                 self._release()
+                if self._follower is not None:
+                    self._follower.stop(wait=False)
         if self._follower is not None:
             self._follower.stop()
 
