@@ -94,5 +94,5 @@ def _repeat(
         except Exception as error:  # noqa: BLE001  # nobody is there to catch it, and the next round may succeed
             if not warned:
                 warned = True
-                warnings.warn(f"{name} failed: {error!r}; it will be tried again", RuntimeWarning, stacklevel=1)
+                warnings.warn(f"{name} failed: {error!r}", RuntimeWarning, stacklevel=1)
         del action
