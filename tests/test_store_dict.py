@@ -183,9 +183,7 @@ def test_cleaner_warns_once_and_goes_on() -> None:
         wait_until(lambda: target.calls >= 3)
         cleaner.stop()
 
-    assert [str(warning.message) for warning in caught] == [
-        "cleanup failed: OSError('no such luck')"
-    ]
+    assert [str(warning.message) for warning in caught] == ["cleanup failed: OSError('no such luck')"]
 
 
 def test_cleaner_ends_with_its_target() -> None:
