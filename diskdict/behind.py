@@ -35,7 +35,6 @@ class FolderBehind(FolderCommitter):
     keys waits for it. What counts is in `_pending`, for all who read, until it is in the files.
     """
 
-    _behind: bool = False
     _waits: bool = False
     _buffer_bytes: int = 0
     _buffered: int = 0

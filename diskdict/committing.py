@@ -34,7 +34,7 @@ class FolderCommitter(FolderReader):
 
     limits: Limits
     journal: Journal
-    _durable: bool = False
+    _behind: bool = False
     _group: tuple[Change, ...] = ()
 
     def _prepare(self, *keys: str) -> None:
@@ -116,11 +116,11 @@ class FolderCommitter(FolderReader):
         return kept
 
     def _journalize(self, group: tuple[Change, ...]) -> None:
-        if self._durable:
+        if self._behind:
             self.files.sync_all()
         written = self.journal.write(group)
         self.journal.keep(written)
-        if self._durable:
+        if self._behind:
             with self.files.refusal():
                 self.journal.sync_through(written.sequence)
 
@@ -168,12 +168,12 @@ class FolderCommitter(FolderReader):
         _apply_again(self.files, self._group)
 
     def _end(self) -> None:
-        if self._durable:
+        if self._behind:
             self.files.sync_all()
         # While it is pending: the index is told what was committed, be it in the files by now or not.
         self.settle()
-        with self.files.refusal() if self._durable else contextlib.nullcontext():
-            self.journal.restart(durable=self._durable)
+        with self.files.refusal() if self._behind else contextlib.nullcontext():
+            self.journal.restart(durable=self._behind)
         self._pending, self._group = {}, ()
         self._ready = not self.ledger.page.clean
 

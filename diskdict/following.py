@@ -90,12 +90,16 @@ class FolderFollowing(FolderBehind):
             return version
 
     def _rename_behind(self, source: str, target: str, spelling: str | None) -> bool | None:
-        record = self.get(source)
-        if record is None:
-            return None
-        version = self.ledger.next()
-        self.commit({source: None, target: record._replace(order=version, version=version, spelling=spelling)})
-        return True
+        with self._lock:
+            self._prepare(source, target)
+            record = self.get(source)
+            if record is None:
+                return None
+            if self._live(target) is not None:
+                return False
+            version = self.ledger.next()
+            self.commit({source: None, target: record._replace(order=version, version=version, spelling=spelling)})
+            return True
 
     def check_growth(self, growth: int) -> None:
         if self.limits.total_bytes is None:

@@ -117,7 +117,8 @@ class Journal:
                 if error.errno in _NO_SPACE and goal == end:
                     raise
                 if error.errno not in _NO_SPACE:
-                    # Writing tells what is the matter, if anything is.
+                    # Not every filesystem can. If something else is the matter, writing tells.
+                    self._reserves = False
                     return
             else:
                 self._reserved = goal

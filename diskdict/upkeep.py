@@ -39,7 +39,10 @@ class FolderUpkeep(FolderFollowing):
             self._check_not_readonly()
             if not self.ledger.page.expiring:
                 return 0
-            dead = self.index().some_dead(self.clock(), limit)
+            index = self.index()
+            # What could not be removed by the way of a write is tried again, and an error is told.
+            index.stuck.clear()
+            dead = index.some_dead(self.clock(), limit)
             if dead:
                 self._prepare()
             for key in dead:
@@ -51,19 +54,18 @@ class FolderUpkeep(FolderFollowing):
     def _sweep_some(self) -> None:
         # By the way of a write to another key, which is not to fail for this.
         for key in self._index.some_dead(self.clock(), _SWEPT_BY_A_WRITE):
-            path = self.files.path(key)
             try:
-                self._remove(key, path, expired=True)
+                self._remove(key, self.files.path(key), expired=True)
             except OSError:
-                if self._is_gone(path):
+                if self._is_gone(key):
                     self._index.remove(key, expired=True)
                 else:
                     self._index.stuck.add(key)
                 self._unmark(key)
 
-    def _is_gone(self, path: str) -> bool:
+    def _is_gone(self, key: str) -> bool:
         try:
-            return self.files.find(path) is None
+            return self._find(key) is None
         except OSError:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import pickle
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import Clock
+from folders import kill, value_at
 
 from diskdict import (
     CorruptValueError,
@@ -28,6 +30,11 @@ from diskdict import (
 
 class Named(DiskDict[Any, Any]):
     """A subclass, as people make them."""
+
+
+def refuse(*_: object) -> None:
+    """Find no space."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def run(code: str, *arguments: object) -> str:
@@ -352,9 +359,6 @@ def test_a_failed_rename_leaves_no_trace(folder: Path, monkeypatch: pytest.Monke
     """Where the disk refuses the rename, the key keeps its place and its spelling."""
     from diskdict import files
 
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with DiskDict(folder) as d:
         d[True], d["b"] = 1, 2
         before = d.info(True)
@@ -366,6 +370,45 @@ def test_a_failed_rename_leaves_no_trace(folder: Path, monkeypatch: pytest.Monke
         assert list(d) == [True, "b"]
         assert type(next(iter(d))) is bool
         assert d.info(True) == before
+
+
+def test_a_rename_forgets_no_transaction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed and cannot be written to its file outlives a rename of another key that is tried meanwhile."""
+    replace = os.replace
+
+    def refuse_b(source: str, target: str, **options: Any) -> None:
+        refuse() if target.endswith("/b") else replace(source, target, **options)
+
+    d = DiskDict(folder)
+    d["a"] = 1
+    monkeypatch.setattr(os, "replace", refuse_b)
+    d.set_many({"b": 2, "c": 3})
+    with pytest.raises(OSError, match="No space"):
+        d.rename("a", "z")
+    kill(d)
+    monkeypatch.undo()
+
+    with DiskDict(folder) as d:
+        assert dict(d) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_what_is_swept_on_the_way_is_gone_though_the_journal_fails(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expired record that is in the journal alone, and that another write cannot remove, is not forgotten."""
+    with DiskDict(folder, clock=clock, durability="interval", interval=1_000) as d:
+        d.set("short", 1, ttl=5)
+        clock.tick(10)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refuse)
+            with pytest.raises(OSError, match="No space"):
+                d["other"] = 2
+        d["other"] = 2
+
+        assert list(d) == ["other"]
+        assert d.stats().expired == 1
+        assert value_at(folder, "short").exists()
+        assert d.cleanup_expired() == 1
 
 
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ class FolderStore(FolderUpkeep):
         check_perm(perm)
         self.clock = clock
         self.readonly = readonly
-        self._behind = self._durable = durability != "process" and not readonly
+        self._behind = durability != "process" and not readonly
         self._waits = self._behind and durability == "full"
         self._interval, self._buffer_bytes = checked_interval("interval", interval), buffer_bytes
         self.on_corrupt = on_corrupt
@@ -259,15 +259,16 @@ class FolderStore(FolderUpkeep):
         return there and live
 
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
+        if self._behind:
+            return self._rename_behind(source, target, spelling)
         with self._lock:
-            self._prepare(source, target)
+            # Nothing else may be in the journal, which is begun anew after this.
+            self._prepare()
             old = self._live(source)
             if old is None:
                 return None
             if self._live(target) is not None:
                 return False
-            if self._behind:
-                return self._rename_behind(source, target, spelling)
             path, to = self.files.path(source), self.files.path(target)
             # What has expired there must not be seen between the new attributes and the new value.
             self._remove(target, to, expired=True)
