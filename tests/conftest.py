@@ -12,27 +12,16 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
+from clocks import Clock
 from folders import use_sidecars
 from mounts import CannotMountError, mounted
+from tallies import tally
 
 from diskdict.attributes import supported
 
 pytest.register_assert_rewrite("store_contract", "mapping_contract")
 
 DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
-
-
-class Clock:
-    """A wall clock that moves when it is told to."""
-
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def tick(self, seconds: float) -> None:
-        self.now += seconds
 
 
 Announce = Callable[[str], None]
@@ -48,6 +37,8 @@ def announce(pytestconfig: pytest.Config) -> Announce:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for sentence in dict.fromkeys(config.stash.get(_announced, [])):
         terminalreporter.write_line(f"NOT RUN HERE: {sentence}", yellow=True, bold=True)
+    for things, number in sorted(tally.items()):
+        terminalreporter.write_line(f"{number:>12,} {things}")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the processes of `test_crash` do: write until they are killed, and go on after what befell a change.
+"""What the processes of `tests/torture` do: write until they are killed, and go on after what befell a change.
 
 All of this runs in processes of its own, started by a `crew.Crew`.
 """

@@ -96,7 +96,7 @@ class Crew:
         self._address = f"{self._folder.name}/s"
         package = find_spec("diskdict")
         assert package is not None
-        paths = [str(Path(__file__).parent), str(Path(str(package.origin)).parents[1])]
+        paths = [*filter(None, sys.path), str(Path(str(package.origin)).parents[1])]
         self._server = subprocess.Popen(
             [sys.executable, __file__, self._address, *modules],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},

@@ -43,6 +43,7 @@ class Disk:
 
     def __init__(self, path: Path, size: int, kind: str = "ext4") -> None:
         self._path = path
+        self.kind = kind
         self.point = path.with_name(f"{path.name}-mounted")
         with path.open("wb") as file:
             file.truncate(size)

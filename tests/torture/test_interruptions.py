@@ -1,0 +1,85 @@
+"""Ctrl-C at any place."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from crew import Crew
+from stage import FEW, Stage, all_homes, both_homes, each_durability, each_scene
+from tallies import tally
+
+MANY = 1_000_000  # more places than any change has
+
+
+def interrupt(
+    crew: Crew,
+    plain: Crew,
+    quick: Path,
+    home: str,
+    scene: str,
+    places: range,
+    *,
+    loaded: bool,
+    durability: str = "process",
+) -> int:
+    stage = Stage(crew, quick, home, scene, durability)
+    with plain.actor() as actor:
+        names = {"place": stage.place, "places": places, "loaded": loaded}
+        trials = actor.ask("place.interrupt(places, loaded=loaded)", **names)
+    for trial in trials:
+        stage.judge(trial, {"orphaned", "unfinished"})
+    tally["interruptions"] += len(trials)
+    return len(trials)
+
+
+@both_homes
+@pytest.mark.parametrize(
+    "scene", ["overwrite expired", "overwrite by heavy", "delete long key", "describe", "rename over expired", "close"]
+)
+def test_interrupted(crew: Crew, plain: Crew, quick: Path, home: str, scene: str) -> None:
+    """After a Ctrl-C at any place, here every eighth, the dict says what is on disk, and can be written and closed."""
+    assert interrupt(crew, plain, quick, home, scene, range(random.randrange(1, 8), MANY, 8), loaded=True)
+
+
+@pytest.mark.parametrize("durability", ["interval", "full"])
+@both_homes
+@pytest.mark.parametrize("scene", ["overwrite", "delete", "rename", "transaction"])
+def test_interrupted_before_the_files_follow(
+    crew: Crew, plain: Crew, quick: Path, home: str, scene: str, durability: str
+) -> None:
+    """The same with the journal first, here at every thirteenth place."""
+    places = range(random.randrange(1, 13), MANY, 13)
+    assert interrupt(crew, plain, quick, home, scene, places, loaded=True, durability=durability)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("durability", ["interval", "full"])
+@both_homes
+@pytest.mark.parametrize("scene", FEW)
+def test_interrupted_everywhere_before_the_files_follow(
+    crew: Crew, plain: Crew, quick: Path, home: str, scene: str, durability: str
+) -> None:
+    """The same at every place."""
+    assert interrupt(crew, plain, quick, home, scene, range(1, MANY), loaded=True, durability=durability)
+
+
+@pytest.mark.torture
+@both_homes
+@each_scene
+def test_interrupted_everywhere(crew: Crew, plain: Crew, quick: Path, home: str, scene: str) -> None:
+    """The same at every place of every change."""
+    assert interrupt(crew, plain, quick, home, scene, range(1, MANY), loaded=scene != "popitem")
+
+
+@each_durability
+@all_homes
+def test_interrupted_by_timer(plain: Crew, quick: Path, home: str, durability: str) -> None:
+    """Signals that come when they come: 9 times 200 changes, most of them interrupted."""
+    with plain.actor() as actor:
+        names = {"folder": quick / "s", "home": home, "durability": durability}
+        met, wrong = actor.ask("crash_child.interrupted_by_timer(folder, home, durability, 1, 200)", **names)
+
+    assert not wrong
+    assert met
