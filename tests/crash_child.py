@@ -180,6 +180,39 @@ class Place(NamedTuple):
                 self._act(d)
             return self._aftermath(d, folder, interrupted.where, "KeyboardInterrupt")
 
+    def starve(self, places: Iterable[int], *, loaded: bool = True) -> list[Trial]:
+        """Make the change with one allocation of memory after the other failing, until that makes no difference."""
+        use(self.home)
+        met: list[Trial] = []
+        spared = 0
+        for at in places:
+            trial = self._starved(at, loaded)
+            if _happened(trial):
+                met.append(trial)
+            # There are some that Python itself can do without.
+            spared = 0 if _happened(trial) else spared + 1
+            if spared > 20:
+                break
+        return met
+
+    def _starved(self, at: int, loaded: bool) -> Trial:
+        import _testcapi  # not every Python has it
+
+        where = ""
+        with self._copy() as folder, self._opened_in(folder) as d:
+            if loaded:
+                len(d)
+            try:
+                _testcapi.set_nomemory(at, at + 1)
+                try:
+                    self._act(d)
+                finally:
+                    _testcapi.remove_mem_hooks()
+            except Exception as error:
+                # Not always a MemoryError: parts of Python itself tell it in other ways.
+                where = f"allocation {at}: {error!r}"
+            return self._aftermath(d, folder, where, where or None)
+
     def _aftermath(self, d: DiskDict[Any, Any], folder: Path, where: str, error: str | None) -> Trial:
         astray = []
         seen = {}
