@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,9 +66,9 @@ def faults(events: Iterable[Event]) -> list[str]:
     return found
 
 
-def opened(folder: Path, durability: Any) -> DiskDict[Any, Any]:
+def opened(folder: Path, durability: Any, **options: Any) -> DiskDict[Any, Any]:
     """Return a dict whose files follow the journal at all times."""
-    return DiskDict(folder, durability=durability, interval=0.005, buffer_bytes=5_000)
+    return DiskDict(folder, durability=durability, interval=0.005, buffer_bytes=5_000, **options)
 
 
 def begin(d: DiskDict[Any, Any]) -> list[Event]:
@@ -119,6 +121,33 @@ def _act(
         d.update(new)
     end = time.perf_counter_ns()
     tell([Event(key, value, start, end, written=True) for key, value in new.items()])
+
+
+def work_while_copied(d: DiskDict[Any, Any], count: int, copy: Path) -> list[Event]:
+    """Have threads work, short-lived keys come and go, and a copy made meanwhile; what is in that counts as read."""
+    events = begin(d)
+
+    def make_copy() -> None:
+        start = time.perf_counter_ns()
+        d.backup(copy)
+        end = time.perf_counter_ns()
+        with DiskDict[Any, Any](copy, readonly=True) as other:
+            assert other.verify().ok
+            events.extend(Event(key, other[key], start, end, written=False) for key in KEYS)
+        shutil.rmtree(copy)
+
+    def come_and_go() -> None:
+        for number in range(count):
+            d.set(f"short {number}", number, ttl=0.001)
+
+    with ThreadPoolExecutor() as others:
+        done = [others.submit(make_copy), others.submit(come_and_go)]
+        work(d, count, 0, events.extend)
+        for each in done:
+            each.result()
+    time.sleep(0.002)
+    assert sorted(d) == list(KEYS)
+    return events
 
 
 def work_until_killed(say: Callable[[object], None], folder: Path, durability: str, first: int) -> None:

@@ -73,13 +73,26 @@ def test_interrupted_everywhere(crew: Crew, plain: Crew, quick: Path, home: str,
     assert interrupt(crew, plain, quick, home, scene, range(1, MANY), loaded=scene != "popitem")
 
 
+def interrupt_by_timer(plain: Crew, folder: Path, home: str, durability: str, seed: int, rounds: int) -> None:
+    with plain.actor() as actor:
+        names = {"folder": folder, "home": home, "durability": durability, "seed": seed, "rounds": rounds}
+        met, wrong = actor.ask("crash_child.interrupted_by_timer(folder, home, durability, seed, rounds)", **names)
+    assert not wrong
+    assert met
+    tally["interruptions by a timer"] += met
+
+
 @each_durability
 @all_homes
 def test_interrupted_by_timer(plain: Crew, quick: Path, home: str, durability: str) -> None:
     """Signals that come when they come: 9 times 200 changes, most of them interrupted."""
-    with plain.actor() as actor:
-        names = {"folder": quick / "s", "home": home, "durability": durability}
-        met, wrong = actor.ask("crash_child.interrupted_by_timer(folder, home, durability, 1, 200)", **names)
+    interrupt_by_timer(plain, quick / "s", home, durability, 1, 200)
 
-    assert not wrong
-    assert met
+
+@pytest.mark.torture
+@each_durability
+@all_homes
+def test_interrupted_by_timer_for_long(plain: Crew, quick: Path, home: str, durability: str) -> None:
+    """36,000 changes, of which more than 20,000 are interrupted."""
+    for seed in range(20):
+        interrupt_by_timer(plain, quick / str(seed), home, durability, seed, 200)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from crew import Actor, Crew
 from deeds import HOMES, KEYS, At, Deed, Records, alive, allowed, exactly, foreseen, opened, plan, seen_in
+from mounts import Disk
 from tallies import tally
+
+LATE = 0.2
+"""Seconds after which a writer with an interval of 3 ms has certainly had a sync, on a machine as busy as that."""
 
 
 class Witness:
@@ -21,7 +26,7 @@ class Witness:
         self._crew = crew
         self._folder = folder
         self._home = home
-        self._durability = durability
+        self.durability = durability
         self._seed = seed
         self._first = 0
         self._records: Records = {}
@@ -32,7 +37,7 @@ class Witness:
         seed = chance.randrange(1_000_000)
         with self._crew.actor() as writer:
             names = {"folder": self._folder, "home": self._home, "seed": seed, "first": self._first}
-            names["durability"] = self._durability
+            names["durability"] = self.durability
             self._write(writer, names)
             certain, told = self._ended(writer, chance)
         row = plan(seed, self._first, HOMES[self._home])
@@ -40,7 +45,9 @@ class Witness:
             self._records = foreseen(self._records, deed)
         flying = list(itertools.islice(row, told - certain + 1))
         tally[self.fate] += 1
-        self._compare(flying, chance, f"seed {self._seed}, round {number}")
+        self._compare(
+            flying, chance, f"{self.fate}, {self._home}, {self.durability}, seed {self._seed}, round {number}"
+        )
         self._first += told + 1
 
     def _write(self, writer: Actor, names: dict[str, object]) -> None:
@@ -78,6 +85,33 @@ class Witness:
                 return True
             old = new
         return False
+
+
+class PowerCut(Witness):
+    """Knows what a folder must hold if what was acknowledged is on disk, and has the power cut while it is written."""
+
+    def __init__(self, crew: Crew, disk: Disk, home: str, durability: str, seed: int) -> None:
+        super().__init__(crew, disk.point / str(seed), home, durability, seed)
+        self._disk = disk
+        self.fate = f"power cuts on {disk.kind}"
+
+    def _write(self, writer: Actor, names: dict[str, object]) -> None:
+        writer.start("crash_child.write_until_power_fails(say, folder, home, seed, first, durability)", **names)
+
+    def _ended(self, writer: Actor, chance: random.Random) -> tuple[int, int]:
+        stamps = [writer.hear() for _ in range(chance.randrange(1, 8 if self.durability == "full" else 2_000))]
+        time.sleep(chance.random() * 0.01)
+        cut = time.monotonic()
+        self._disk.cut_power()
+        with suppress(EOFError, OSError):
+            while True:
+                stamps.append(writer.hear())
+        writer.kill()
+        self._disk.unmount()
+        self._disk.mount()
+        # A kernel that is being stopped calls some syncs done that were not.
+        certain = cut if self.durability == "full" else cut - LATE
+        return sum(stamp < certain for stamp in stamps), len(stamps)
 
 
 def witness(crew: Crew, folder: Path, home: str, durability: str, stores: int, rounds: int) -> None:
