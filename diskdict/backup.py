@@ -11,9 +11,10 @@ from diskdict.errors import ReadOnlyError
 from diskdict.files import Folder, sync_filesystem
 from diskdict.layout import DATA, LOCK, MANIFEST
 from diskdict.lock import encode_page, own_page
+from diskdict.scanning import Progress, told
 
 
-def backup(store: FolderStore, target: str) -> int:
+def backup(store: FolderStore, target: str, progress: Progress | None = None) -> int:
     """Copy a store to the folder `target`, which is made or empty; return the number of files.
 
     See `diskdict.DiskDict.backup`.
@@ -33,16 +34,16 @@ def backup(store: FolderStore, target: str) -> int:
         if os.listdir(target):
             raise FileExistsError(errno.EEXIST, "a copy goes to a folder that is new or empty; this is not", target)
         try:
-            return _copy(store, source, target)
+            return _copy(store, source, target, progress)
         except BaseException:
             shutil.rmtree(os.path.join(target, DATA), ignore_errors=True)
             raise
 
 
-def _copy(store: FolderStore, source: str, target: str) -> int:
+def _copy(store: FolderStore, source: str, target: str, progress: Progress | None) -> int:
     count = 0
     os.mkdir(os.path.join(target, DATA), 0o700)
-    for shard in store.files.present():
+    for shard in told(store.files.present(), progress):
         folder = os.path.join(target, DATA, shard)
         os.mkdir(folder, 0o700)
         for name, regular in store.files.data.list(shard):

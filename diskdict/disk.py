@@ -24,6 +24,7 @@ from diskdict.opening import path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
 from diskdict.repeating import checked_interval
+from diskdict.scanning import Progress
 from diskdict.store import Clock, Ttl, expiry
 
 if TYPE_CHECKING:
@@ -252,32 +253,34 @@ class DiskDict(StoreDict[K, V]):
         self._finish()
         return _path_object(self._path, "data", self._folder.files.path(text))
 
-    def verify(self) -> Report:
+    def verify(self, *, progress: Progress | None = None) -> Report:
         """Read every file and compare it with what was written; return what was checked and what was found.
 
         Changes nothing but this: when no value is torn, reads after an unclean end are not checked any longer. Other
-        threads can read meanwhile, and wait to write.
+        threads can read meanwhile, and wait to write. `progress` is called with the number of subfolders that are done
+        and of all, after each; what it raises ends the look.
         """
         self.flush()
-        return repairs.verify(self._folder, self._values.loads)
+        return repairs.verify(self._folder, self._values.loads, progress)
 
-    def repair(self) -> Report:
+    def repair(self, *, progress: Progress | None = None) -> Report:
         """Move what is damaged to ``quarantine`` in the folder, set right what is not; return what was done to what.
 
         Nothing is deleted. Files that have lost their attributes get them back from the index where it knows them;
-        values changed by hand are taken over.
+        values changed by hand are taken over. `progress` is as in `verify`, before anything is moved.
         """
         self.flush()
-        return repairs.repair(self._folder, self._values.loads)
+        return repairs.repair(self._folder, self._values.loads, progress)
 
-    def backup(self, target: str | os.PathLike[str]) -> int:
+    def backup(self, target: str | os.PathLike[str], *, progress: Progress | None = None) -> int:
         """Copy the store to a folder that is new or empty; return the number of files copied.
 
         The copy is a store of its own, as this one was at one moment, and on disk when this returns. Other threads can
         read meanwhile, and wait to write. Interrupted, it leaves no store. FileExistsError, where there is something.
+        `progress` is as in `verify`.
         """
         self.flush()
-        return backups.backup(self._folder, _absolute(target))
+        return backups.backup(self._folder, _absolute(target), progress)
 
     def stats(self) -> Stats:
         """Return numbers about the folder; every file is looked at."""

@@ -10,7 +10,7 @@ from diskdict.attributes import Attributes, describe, is_stripped
 from diskdict.backends.file import FolderStore
 from diskdict.layout import DATA, OWN_NAMES, TMP, Kind, classify
 from diskdict.quarantine import set_aside
-from diskdict.scanning import key_of
+from diskdict.scanning import Progress, key_of, told
 from diskdict.snapshots import remembered
 from diskdict.store import NEVER
 
@@ -55,8 +55,9 @@ class Report(NamedTuple):
 class _Inspection:
     """One look over all files of a store, under its lock."""
 
-    def __init__(self, store: FolderStore, loads: Decodes) -> None:
+    def __init__(self, store: FolderStore, loads: Decodes, progress: Progress | None) -> None:
         self._store = store
+        self._progress = progress
         self._files = store.files
         self._loads = loads
         self.checked = 0
@@ -69,12 +70,12 @@ class _Inspection:
         if self._store.folder.is_folder(TMP):
             for name, _ in sorted(self._store.folder.list(TMP)):
                 yield Problem(f"{TMP}/{name}", "unfinished", None, "a stream that was not closed")
-        shards = set(self._files.present())
+        shards = sorted(self._files.present())
         for name, _ in sorted(self._files.data.list()):
-            if name in shards:
-                yield from self._shard(name)
-            else:
+            if name not in shards:
                 yield Problem(f"{DATA}/{name}", "foreign", None, "not a shard of this store")
+        for shard in told(shards, self._progress):
+            yield from self._shard(shard)
 
     def _shard(self, shard: str) -> Iterator[Problem]:
         names = dict(sorted(self._files.data.list(shard)))
@@ -126,23 +127,23 @@ class _Inspection:
         return True
 
 
-def verify(store: FolderStore, loads: Decodes) -> Report:
+def verify(store: FolderStore, loads: Decodes, progress: Progress | None = None) -> Report:
     """Read every file and compare it with what was written; see `diskdict.DiskDict.verify`."""
     with store.exclusive():
         store.check_open()
         store.finish()
-        inspection = _Inspection(store, loads)
+        inspection = _Inspection(store, loads, progress)
         problems = tuple(inspection.problems())
         if not store.readonly and not any(each.problem == "torn" for each in problems):
             store.trust()
         return Report(inspection.checked, problems)
 
 
-def repair(store: FolderStore, loads: Decodes) -> Report:
+def repair(store: FolderStore, loads: Decodes, progress: Progress | None = None) -> Report:
     """Set aside what is damaged and set right what is not; see `diskdict.DiskDict.repair`."""
     with store.exclusive():
         store.check_writable()
-        inspection = _Inspection(store, loads)
+        inspection = _Inspection(store, loads, progress)
         found = list(inspection.problems())
         lost = _Lost(store)
         # Those without a place get theirs by age.

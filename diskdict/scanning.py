@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from diskdict.attributes import STRIPPED
@@ -15,6 +15,9 @@ from diskdict.records import RecordFiles
 
 NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR})
 """What the system says of a file that is not there, or is a link or a folder."""
+
+Progress = Callable[[int, int], object]
+"""Called, again and again, with how many shards are done and how many there are."""
 
 Stamp = tuple[int, int]
 """The inode number and the change time (ns) of a shard's folder: while they stay, so do the names in it."""
@@ -35,6 +38,14 @@ def scan(files: RecordFiles, shard: str) -> Iterator[Entry]:
         found = None if key is None else files.find(f"{shard}/{name}")
         if key is not None and found is not None:
             yield Entry(key, found.order, found.length, found.created, found.expires, found.spelling)
+
+
+def told(shards: Sequence[str], progress: Progress | None) -> Iterator[str]:
+    """Yield the shards, and tell of those that are done."""
+    for done, shard in enumerate(shards, 1):
+        yield shard
+        if progress is not None:
+            progress(done, len(shards))
 
 
 def key_of(files: RecordFiles, shard: str, name: str) -> str | None:

@@ -1,8 +1,9 @@
 """Every named character of Unicode in a folder: about 140,000 files that are a dict.
 
-Stores them, closes, reopens, looks some up, shows that a second process is refused, what lies on the disk, and how an
-entry ends by itself; and says how fast that was beside a plain loop of raw file writes. Run it by ``make demo``, or
-``make demo DEMO_DIR=folder`` to keep the folder and look around in it with ``ls``, ``cat`` and ``jq``.
+Stores them, closes, reopens, looks some up, shows that a second process is refused, reads every file again, shows what
+lies on the disk, and how an entry ends by itself; and says how fast that was beside a plain loop of raw file writes.
+Run it by ``make demo``, or ``make demo DEMO_DIR=folder`` to keep the folder and look around in it with ``ls``, ``cat``
+and ``jq``.
 """
 
 import argparse
@@ -63,10 +64,14 @@ def entry(character: str) -> Entry:
     }
 
 
+def bar() -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console)
+
+
 def with_progress(entries: dict[str, Entry], what: str) -> Iterator[tuple[str, Entry]]:
     """Yield the items and move a bar on, now and then: moving it each time would be measured too."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress:
+    with bar() as progress:
         task = progress.add_task(what, total=len(entries))
         for number, item in enumerate(entries.items()):
             if number % 1000 == 0:
@@ -124,6 +129,14 @@ def second_process(store: Path) -> None:
     heading("A second process is refused")
     done = subprocess.run([sys.executable, "-c", SECOND_PROCESS, store], capture_output=True, text=True, check=True)
     console.print(done.stdout.strip(), markup=False)
+
+
+def verify(names: DiskDict[str, Entry]) -> None:
+    heading("Every file is read again")
+    with bar() as progress:
+        task = progress.add_task("verifying")
+        report = names.verify(progress=lambda done, total: progress.update(task, completed=done, total=total))
+    console.print(f"{report.checked:,} values are {'as they were written' if report.ok else 'not all whole'}")
 
 
 def show_tree(store: Path) -> None:
@@ -199,6 +212,7 @@ def demo(folder: Path, limit: int | None) -> None:
     with DiskDict[str, Entry](store) as names:
         look_up(names)
         second_process(store)
+        verify(names)
         show_tree(store)
         show_file(names, "vulgar.fraction.one.half")
         run_out(names, "snowman")

@@ -95,6 +95,40 @@ def test_whole_store_is_ok(filled: Open, anywhere: str) -> None:
     assert report.ok
 
 
+LOOKS: dict[str, Callable[..., object]] = {
+    "verify": lambda d, copy, progress: d.verify(progress=progress),
+    "repair": lambda d, copy, progress: d.repair(progress=progress),
+    "backup": lambda d, copy, progress: d.backup(copy, progress=progress),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_progress_is_told(filled: Open, tmp_path: Path, look: Callable[..., object]) -> None:
+    """Who goes through all files tells after each subfolder how many are done, up to all of them."""
+    seen: list[tuple[int, int]] = []
+    with filled() as d:
+        shards = d.stats().shards
+        look(d, tmp_path / "copy", lambda *told: seen.append(told))
+
+        assert seen == [(done, shards) for done in range(1, shards + 1)]
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_progress_can_end_it(filled: Open, tmp_path: Path, look: Callable[..., object]) -> None:
+    """What is raised by it ends the look and harms nothing; a copy that was begun is no store."""
+
+    def enough(done: int, total: int) -> None:
+        raise InterruptedError(done)
+
+    with filled() as d:
+        before = dict(d)
+        with pytest.raises(InterruptedError):
+            look(d, tmp_path / "copy", enough)
+        assert dict(d) == before
+        assert not (tmp_path / "copy" / "data").exists()
+        d["after"] = 1
+
+
 def test_whole_store_after_an_unclean_end_is_ok(unclean: Open, anywhere: str) -> None:
     """A killed process leaves nothing to repair."""
     with unclean() as d:
