@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import ujson
 from contenders import (
+    FOR_THREADS,
     KNOW_TTL,
     PEERS,
     TO_BEAT,
@@ -38,6 +39,7 @@ from contenders import (
     LmdbSynced,
     OneThread,
     Ours,
+    OursCached,
     OursFull,
     OursInterval,
     RawFiles,
@@ -51,6 +53,7 @@ from rows import (
     DELETE,
     GET,
     GET_BIG,
+    GET_CACHED,
     GET_PENDING,
     GET_TTL,
     GET_UNCLEAN,
@@ -59,6 +62,7 @@ from rows import (
     ITERATE,
     LEN,
     MISS,
+    MIX,
     OVERWRITE,
     OVERWRITE_INTERVAL,
     PUT_BIG,
@@ -149,6 +153,19 @@ class Bench:
         self.measure(INSERT_INTERVAL, lanes, blocks(self.items))
         self.measure(GET_PENDING, lanes, blocks(keys))
         self.measure(OVERWRITE_INTERVAL, lanes, blocks(self.items))
+        self.clear(lanes)
+
+        lanes = self.fresh([OursCached, Lmdb])
+        for lane in lanes:
+            lane.put(lane.items(self.items))
+            lane.get(lane.names(keys))
+        self.measure(GET_CACHED, lanes, blocks(keys))
+        self.clear(lanes)
+
+        lanes = self.fresh([kind for kind in self.kinds if kind in FOR_THREADS])
+        for lane in lanes:
+            lane.put(lane.items(self.items))
+        self.measure(MIX, lanes, blocks(self.items))
         self.clear(lanes)
 
         some = blocks(self.items[:SYNCED])

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import ujson
@@ -21,7 +21,7 @@ from diskdict import DiskDict
 
 Item = tuple[str, object]
 TTL = 3600
-THREADS = 8
+THREADS, FEW_THREADS = 8, 4
 
 
 class Contender(abc.ABC):
@@ -73,6 +73,16 @@ class Contender(abc.ABC):
         for key in keys:
             value = store[key]
         return value
+
+    def put_and_get_by_threads(self, items: Sequence[Any]) -> None:
+        def work(mine: Sequence[Any]) -> None:
+            for number, item in enumerate(mine):
+                if number % 5:
+                    self.get([item[0]])
+                else:
+                    self.put([item])
+
+        in_threads(work, [items[number::FEW_THREADS] for number in range(FEW_THREADS)])
 
     def put_bytes(self, items: Sequence[Any]) -> None:
         self.put(items)
@@ -188,6 +198,13 @@ class OursInterval(Ours):
         self.store = DiskDict(self.folder, durability="interval", interval=3_600, buffer_bytes=1 << 30)
 
 
+class OursCached(Ours):
+    """DiskDict with all that it reads kept in memory."""
+
+    def open(self) -> None:
+        self.store = DiskDict(self.folder, cache_bytes=1 << 30)
+
+
 class OursFull(Ours):
     """DiskDict with each change on disk."""
 
@@ -195,11 +212,7 @@ class OursFull(Ours):
         self.store = DiskDict(self.folder, durability="full")
 
     def put_by_threads(self, items: Sequence[Any]) -> None:
-        threads = [threading.Thread(target=self.put, args=(items[number::THREADS],)) for number in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(self.put, [items[number::THREADS] for number in range(THREADS)])
 
 
 class OneThread(OursFull):
@@ -474,7 +487,17 @@ PEERS: tuple[type[Contender], ...] = (
 )
 TO_BEAT = (DiskCache.name, SqliteDict.name, CacheLib.name)
 """Peers that DiskDict has to be ahead of in every row: these two, and who writes a file per key atomically."""
+FOR_THREADS: tuple[type[Contender], ...] = (Ours, DiskCache, ZictFile, Lmdb)
 KNOW_TTL: tuple[type[Contender], ...] = (RawFiles, Ours, DiskCache, CacheLib)
+
+
+def in_threads(work: Callable[[Sequence[Any]], None], parts: Sequence[Sequence[Any]]) -> None:
+    """Do each part in a thread of its own."""
+    threads = [threading.Thread(target=work, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def shard(key: str) -> str:

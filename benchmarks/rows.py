@@ -47,6 +47,8 @@ GET_PENDING = Row("get just written", "get", LMDB, 1.0)
 PUT_FULL = Row("put, full", "put", LMDB, 1.0)
 PUT_FULL_SQLITE = Row("put more, full", "put", SQLITE, 1.0)
 PUT_FULL_THREADS = Row("put by 8 threads, full", "put_by_threads", "one thread", 1 / 3)
+GET_CACHED = Row("get, cached", "get", LMDB, 1.0)
+MIX = Row("4 reads to a write, 4 threads", "put_and_get_by_threads", INDEXED, 1.0)
 PUT_MANY_FULL = Row("set_many of 1,000, full", "put_many", "process", 1.5)
 
 ROWS = (
@@ -66,6 +68,8 @@ ROWS = (
     INSERT_INTERVAL,
     OVERWRITE_INTERVAL,
     GET_PENDING,
+    GET_CACHED,
+    MIX,
     PUT_FULL,
     PUT_FULL_SQLITE,
     PUT_FULL_THREADS,

@@ -6,8 +6,19 @@ import threading
 from collections import OrderedDict
 
 
+class Kept:
+    """A payload, when it expires, and whether it was read again since it was last looked at."""
+
+    __slots__ = ("expires", "payload", "used")
+
+    def __init__(self, payload: bytes, expires: float) -> None:
+        self.payload = payload
+        self.expires = expires
+        self.used = False
+
+
 class PayloadCache:
-    """The payloads read last, up to a number of bytes; the one not used for longest goes first.
+    """The payloads that were read, up to a number of bytes; the oldest that was not read again goes first.
 
     Parameters
     ----------
@@ -19,50 +30,50 @@ class PayloadCache:
     A writer calls `begin` before it touches the disk and `end` after; between them nothing is kept. A reader takes the
     `ticket` before it asks the disk and hands it in with what it read; a ticket from before or during a change is void.
     Otherwise a slow reader could put back what a writer has just replaced.
+
+    Who finds something in `kept` sets its mark ``used``, and needs no lock for that. What is to go and has the mark
+    gets a second chance, at the end of the row and without it (Corbato, A Paging Experiment with the Multics System,
+    1968).
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._payloads: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._lock = threading.Lock()
         self._bytes = 0
+        self.kept: OrderedDict[str, Kept] = OrderedDict()
         self.ticket = 0
-
-    def get(self, key: str) -> tuple[bytes, float] | None:
-        """Return a payload and its expiry, or None."""
-        with self._lock:
-            found = self._payloads.get(key)
-            if found is not None:
-                self._payloads.move_to_end(key)
-            return found
 
     def put(self, key: str, payload: bytes, expires: float, ticket: int) -> None:
         """Keep a payload that was read after `ticket` was taken, unless anything has changed since."""
         if len(payload) > self._max_bytes:
             return
         with self._lock:
-            if ticket != self.ticket or ticket % 2 or key in self._payloads:
+            if ticket != self.ticket or ticket % 2 or key in self.kept:
                 return
-            self._payloads[key] = payload, expires
+            self.kept[key] = Kept(payload, expires)
             self._bytes += len(payload)
             while self._bytes > self._max_bytes:
-                _, (dropped, _) = self._payloads.popitem(last=False)
-                self._bytes -= len(dropped)
+                first, kept = self.kept.popitem(last=False)
+                if kept.used:
+                    kept.used = False
+                    self.kept[first] = kept
+                else:
+                    self._bytes -= len(kept.payload)
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self.ticket += 2
-            self._payloads.clear()
+            self.kept.clear()
             self._bytes = 0
 
     def begin(self, key: str) -> None:
         """Forget a key that is about to change, and keep nothing until `end`."""
         with self._lock:
             self.ticket |= 1
-            found = self._payloads.pop(key, None)
-            if found is not None:
-                self._bytes -= len(found[0])
+            kept = self.kept.pop(key, None)
+            if kept is not None:
+                self._bytes -= len(kept.payload)
 
     def end(self) -> None:
         """Keep what is read from now on."""

@@ -62,6 +62,12 @@ class FolderReader(Store):
             raise ClosedError(f"{self.folder.path} is closed; open it again")
 
     def read(self, key: str) -> bytes | None:
+        cache = self._cache
+        if cache is not None:
+            kept = cache.kept.get(key)
+            if kept is not None:
+                kept.used = True
+                return kept.payload if kept.expires == NEVER or kept.expires > self.clock() else None
         if self._pending:
             pending = self._waiting(key)
             if pending is not NOT_SET:
@@ -70,7 +76,6 @@ class FolderReader(Store):
         index = self._index
         if index.loaded and key not in index.rows and key not in index.uncertain:
             return None
-        cache = self._cache
         if cache is not None:
             return self._read_through(cache, key)
         try:
@@ -101,15 +106,13 @@ class FolderReader(Store):
         return self._pending.get(key, NOT_SET)
 
     def _read_through(self, cache: PayloadCache, key: str) -> bytes | None:
-        kept = cache.get(key)
-        if kept is None:
-            ticket = cache.ticket
-            found = self._fetch(key)
-            if found is None:
-                return None
-            kept = found[0], found[1].expires
-            cache.put(key, *kept, ticket)
-        return kept[0] if kept[1] > self.clock() else None
+        ticket = cache.ticket
+        found = self._fetch(key)
+        if found is None:
+            return None
+        payload, known = found
+        cache.put(key, payload, known.expires, ticket)
+        return payload
 
     def _fetch(self, key: str) -> tuple[bytes, Attributes] | None:
         try:

@@ -887,6 +887,23 @@ def test_cache_spares_the_disk(opened: Open) -> None:
     assert len(others) == 2
 
 
+def test_cache_keeps_what_is_read_again(opened: Open) -> None:
+    """Where there is no room for all, what was read once goes before what was read twice."""
+    store = opened(cache_bytes=130)
+    for key in "abc":
+        store.put(key, b"x" * 60)
+    for key in "abac":
+        store.read(key)
+    with watched() as seen:
+        store.read("a")
+        store.read("c")
+    with watched() as others:
+        store.read("b")
+
+    assert not seen
+    assert others
+
+
 @THREADED
 def test_cache_is_never_behind_a_writer(opened: Open, home: Home) -> None:
     """Once a put has returned no thread reads anything older, however threads and cache are interleaved."""
