@@ -39,6 +39,13 @@ class Companions:
         except FileNotFoundError:
             return []
 
+    def ruined(self, path: str) -> bool:
+        """Whether a value has a sidecar that tells nothing."""
+        try:
+            return not sidecar.decode(self._data.read(companion(path, sidecar_name)))
+        except FileNotFoundError:
+            return False
+
     def write_sidecar(self, path: str, *entries: Attributes | None) -> None:
         """Replace the sidecar of a value by one that holds the entries, the newest first."""
         self._before_sidecar()

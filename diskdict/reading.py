@@ -126,6 +126,9 @@ class FolderReader(Store):
     def _load(self, key: str, path: str) -> tuple[bytes, Attributes] | None:
         """Return a live value and its attributes, checked against each other after an unclean end."""
         payload, attributes = self.files.load(path)
+        if attributes is None and self.ledger.page.suspect and self.files.companions.ruined(path):
+            self._damaged(key, payload, "its sidecar is damaged")
+            return None
         if attributes is None:
             attributes = stripped(self.files.data.stat(path))
         elif attributes.expires <= self.clock():
@@ -166,18 +169,8 @@ class FolderReader(Store):
             raise
         if found is None or found[0].expires <= self.clock():
             return None
-        known, updated = found
-        return Stat(
-            size=known.length,
-            checksum=known.checksum,
-            order=known.order,
-            created=known.created,
-            updated=updated,
-            expires=known.expires,
-            version=known.version,
-            meta=known.meta,
-            spelling=known.spelling,
-        )
+        (order, created, expires, version, size, checksum, meta, spelling), updated = found
+        return Stat(size, checksum, order, created, updated, expires, version, meta, spelling)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
         asked = list(keys)

@@ -104,6 +104,8 @@ class _Inspection:
         key = keys.decode(text)
         if not payload:
             yield Problem(path, "torn", key, "it is empty")
+        elif attributes is None and self._store.suspect and self._files.companions.ruined(f"{shard}/{name}"):
+            yield Problem(path, "torn", key, "its sidecar is damaged")
         elif attributes is None:
             fault: Fault = "stripped" if self._decodes(payload) else "torn"
             yield Problem(path, fault, key, "it has lost its attributes")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from clocks import Clock
-from folders import kill, value_at
+from folders import beside, kill, use_sidecars, value_at
 
 from diskdict import (
     CorruptValueError,
@@ -409,6 +409,26 @@ def test_what_is_swept_on_the_way_is_gone_though_the_journal_fails(
         assert d.stats().expired == 1
         assert value_at(folder, "short").exists()
         assert d.cleanup_expired() == 1
+
+
+def test_value_beside_a_damaged_sidecar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an unclean end a value whose sidecar tells nothing is damaged: a power cut may have left both as zeros."""
+    use_sidecars(monkeypatch)
+    d: DiskDict[str, bytes] = DiskDict(folder, codec="raw")
+    d["a"] = b"first"
+    kill(d)
+    value = value_at(folder, "a")
+    value.write_bytes(bytes(5))
+    sidecar = beside(value, "attr")
+    sidecar.write_bytes(bytes(sidecar.stat().st_size))
+
+    with DiskDict(folder, codec="raw") as d:
+        with pytest.raises(CorruptValueError):
+            d["a"]
+        assert [each.problem for each in d.verify().problems] == ["torn"]
+        d["a"] = b"second"
+        assert d["a"] == b"second"
+        assert d.verify().ok
 
 
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:
