@@ -46,11 +46,18 @@ def write_until_killed(
 
 
 def write_until_power_fails(
-    say: Callable[[object], None], folder: Path, home: str, seed: int, first: int, durability: str
+    say: Callable[[object], None],
+    folder: Path,
+    home: str,
+    seed: int,
+    first: int,
+    durability: str,
+    pause: float = 0,
 ) -> None:
-    """Do deed after deed, and say when each was done."""
-    for _ in _written(folder, home, seed, first, durability):
+    """Do deed after deed, and say when each was done; with pauses, some so long that the files follow the journal."""
+    for number in _written(folder, home, seed, first, durability):
         say(time.monotonic())
+        time.sleep(pause if number % 20 else 20 * pause)
 
 
 def _written(folder: Path, home: str, seed: int, first: int, durability: str) -> Iterator[int]:
