@@ -153,7 +153,12 @@ def _read(text: str) -> Key:
 def _read_tuple(body: str) -> Key:
     """Return the tuple whose text after ``=(`` is `body`. Lenient: decode() compares with what would be written."""
     levels: list[list[Key]] = [[], []]
-    for part in _PART.finditer(body):
+    at = 0
+    while at < len(body):
+        part = _PART.match(body, at)
+        if part is None:
+            raise ValueError(body)
+        at = part.end()
         if part[0] == "(":
             levels.append([])
         elif part[1] is None:
