@@ -46,6 +46,7 @@ _PUT: Final = 5
 _MOVE: Final = 6
 _WIDTHS: Final = {_REMOVE: _VERSION.size, _PUT: xattrs.SIZE + _UPDATED.size}  # of what comes before the key
 _SOMETHING: Final = re.compile(rb"[^\0]")
+_PATIENCE: Final = 16  # times that a journal is read over before what looks like groups everywhere is damage
 
 
 class Place(NamedTuple):
@@ -265,11 +266,16 @@ def decode(content: bytes) -> Reading:
 
 def _lost(content: bytes, at: int, epoch: int, groups: list[Group]) -> bool:
     """Return whether a group behind the last whole one says that there was one in between, on disk."""
+    patience = _PATIENCE * len(content)
     while (something := _SOMETHING.search(content, at)) is not None:
         at = something.start() - something.start() % _ALIGNED
-        # First what costs nothing: there may be megabytes of an earlier epoch.
-        synced = _GROUP.unpack_from(content, at)[3] if at + _GROUP.size <= len(content) else 0
-        if synced > len(groups) and decode_group(content, at, epoch) is not None:
-            return True
+        if at + _GROUP.size > len(content):
+            return False
+        # First what costs nothing: there may be megabytes of an earlier epoch, or of what looks like groups.
+        _, length, sequence, synced = _GROUP.unpack_from(content, at)
+        if len(groups) < synced < sequence <= len(content) // _GROUP.size and length <= len(content) - at:
+            if patience < 0 or decode_group(content, at, epoch) is not None:
+                return True
+            patience -= length
         at += _ALIGNED
     return False
