@@ -66,7 +66,7 @@ def decode(content: bytes, path: str) -> Manifest:
         )
     except FormatError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(f"{path}/{MANIFEST} cannot be understood: {error}") from error
 
 

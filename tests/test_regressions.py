@@ -27,6 +27,7 @@ from diskdict import (
     ReadOnlyError,
     journal,
     keys,
+    manifest,
     open_dict,
 )
 
@@ -465,3 +466,17 @@ def test_journal_full_of_groups_that_are_none_is_read_at_once() -> None:
 
     assert journal.decode(journal.encode_head(5) + groups).damage
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("name", ["format", "kind", "shards", "limits"])
+def test_description_nested_deeper_than_the_stack_is_refused(name: str) -> None:
+    """What `ujson` still reads and nobody can print any longer is a FormatError."""
+    described = manifest.encode(manifest.Manifest("dict", "json", 16))
+    there = {"format": b"1", "kind": b'"dict"', "shards": b"16", "limits": b"{}"}[name]
+    nested = described.replace(
+        b'"%s": %s' % (name.encode(), there), b'"%s": %s' % (name.encode(), b"[" * 1020 + b"]" * 1020)
+    )
+    assert nested != described
+
+    with pytest.raises(FormatError):
+        manifest.decode(nested, "")
