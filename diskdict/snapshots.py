@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from array import array
+from math import isnan
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
@@ -69,6 +70,10 @@ def decode_snapshot(content: bytes) -> Snapshot | None:
         for name, when in document["expires"].items():
             index.set_expiry(unescape(name), float(when))
         index.spellings = {unescape(name): unescape(text) for name, text in document["spellings"].items()}
+        if not index.rows.keys() >= index.expires.keys() | index.spellings.keys() or any(
+            map(isnan, index.expires.values())
+        ):
+            return None
         stamps = {name: (int(inode), int(changed)) for name, (inode, changed) in document["stamps"].items()}
         return Snapshot(int(document["taken"]), stamps, index)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
@@ -85,7 +90,10 @@ def _decode_columns(count: int, rest: bytes) -> Index:
     keys = names.split("\n") if names else []
     if "%" in names or "+" in names:
         keys = [unescape(name) for name in keys]
-    return Index.of_columns(keys, _little_endian(orders), _little_endian(sizes), _little_endian(created))
+    index = Index.of_columns(keys, _little_endian(orders), _little_endian(sizes), _little_endian(created))
+    if {count} != {len(index.rows), len(keys), len(orders), len(sizes), len(created)}:
+        raise ValueError("columns of several lengths")
+    return index
 
 
 def _little_endian(column: array[Number]) -> array[Number]:

@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from clocks import Clock
@@ -30,6 +31,9 @@ from diskdict import (
     manifest,
     open_dict,
 )
+from diskdict.index import Entry, Index
+from diskdict.snapshots import decode_snapshot, encode_snapshot
+from diskdict.store import NEVER
 
 
 class Named(DiskDict[Any, Any]):
@@ -480,3 +484,24 @@ def test_description_nested_deeper_than_the_stack_is_refused(name: str) -> None:
 
     with pytest.raises(FormatError):
         manifest.decode(nested, "")
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        (b"\na", b"\na\nb"),  # a name more than numbers
+        (b"\na", b""),
+        (b"\na", b"\nz"),  # a name twice
+        (b'"keys":2', b'"keys":-1'),
+        (b'"a":9.0', b'"b":9.0'),  # a time for a key that is not there
+        (b'"a":9.0', b'"a":NaN'),
+    ],
+)
+def test_index_that_contradicts_itself_is_none(there: bytes, instead: bytes) -> None:
+    """With a checksum that fits it is still only a cache, and no key of it is counted that has no numbers."""
+    entries = Entry("z", 1, 1, 1.0, NEVER, None), Entry("a", 2, 2, 2.0, 9.0, None)
+    content = encode_snapshot(Index.of(entries), {}, 1)
+    body = content.partition(b"\n")[2].replace(there, instead)
+
+    assert decode_snapshot(content) is not None
+    assert decode_snapshot(b"diskdict index 1 %08x\n%s" % (crc32(body), body)) is None
