@@ -2,7 +2,7 @@
 
 ::
 
-    a line of JSON with format and epoch, padded to a sector
+    a line of JSON with format, epoch and a checksum of that, padded to a sector
     a group: checksum, length, sequence, synced | its changes        … padded to eight bytes
     a group: …
 
@@ -109,7 +109,8 @@ class Reading(NamedTuple):
 
 def encode_head(epoch: int) -> bytes:
     """Return the first sector of a journal."""
-    return ujson.dumps({"format": FORMAT, "epoch": epoch}).encode().ljust(SECTOR - 1) + b"\n"
+    head = {"format": FORMAT, "epoch": epoch, "check": seed_of(epoch)}
+    return ujson.dumps(head).encode().ljust(SECTOR - 1) + b"\n"
 
 
 def decode_head(content: bytes) -> int | None:
@@ -121,7 +122,10 @@ def decode_head(content: bytes) -> int | None:
         return None
     if type(found) is int and found > FORMAT:
         raise FormatError(f"the journal has format {found}; this version reads format {FORMAT}")
-    return epoch if found == FORMAT and type(epoch) is int and 0 <= epoch < 1 << 63 else None
+    if found != FORMAT or type(epoch) is not int or not 0 <= epoch < 1 << 63:
+        return None
+    # With another epoch all groups would look like those of an earlier one. The first journals had no such field.
+    return epoch if document.get("check", seed_of(epoch)) == seed_of(epoch) else None
 
 
 def encode_group(group: Group, epoch: int) -> bytes:

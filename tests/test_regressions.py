@@ -505,3 +505,14 @@ def test_index_that_contradicts_itself_is_none(there: bytes, instead: bytes) -> 
 
     assert decode_snapshot(content) is not None
     assert decode_snapshot(b"diskdict index 1 %08x\n%s" % (crc32(body), body)) is None
+
+
+def test_another_epoch_in_the_first_line_of_a_journal_is_damage() -> None:
+    """One bit of it that is another does not have all groups forgotten without a word."""
+    changes = (journal.Remove("k", 1),)
+    content = journal.encode_head(1_234) + journal.encode_group(journal.Group(1, 0, changes), 1_234)
+    older = b'{"format":1,"epoch":1234}'.ljust(512) + content[512:]
+
+    for written in (content, older):
+        assert journal.decode(written).groups[0].changes == changes
+    assert journal.decode(content.replace(b":1234", b":1235")).damage
