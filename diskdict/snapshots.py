@@ -93,6 +93,8 @@ def _decode_columns(count: int, rest: bytes) -> Index:
     index = Index.of_columns(keys, _little_endian(orders), _little_endian(sizes), _little_endian(created))
     if {count} != {len(index.rows), len(keys), len(orders), len(sizes), len(created)}:
         raise ValueError("columns of several lengths")
+    if isnan(sum(created)):
+        raise ValueError("a time that is none")
     return index
 
 

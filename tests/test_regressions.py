@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import textwrap
@@ -495,6 +496,7 @@ def test_description_nested_deeper_than_the_stack_is_refused(name: str) -> None:
         (b'"keys":2', b'"keys":-1'),
         (b'"a":9.0', b'"b":9.0'),  # a time for a key that is not there
         (b'"a":9.0', b'"a":NaN'),
+        (struct.pack("<d", 2.0), struct.pack("<d", float("nan"))),  # the time of creation
     ],
 )
 def test_index_that_contradicts_itself_is_none(there: bytes, instead: bytes) -> None:
