@@ -179,6 +179,7 @@ class FolderCommitter(FolderReader):
 
     def replay(self, reading: Reading) -> None:
         """Bring the files up to what the journal of an earlier process says, and remove it; a damaged one is kept."""
+        self.folder.admit(TMP)
         _apply_again(self.files, _latest(reading))
         if reading.groups:
             # The files are all there is once the journal is gone.
@@ -190,6 +191,7 @@ class FolderCommitter(FolderReader):
 
     def show(self, reading: Reading) -> None:
         """Let readers see what the journal says without writing it to the files."""
+        self.folder.admit(TMP)
         shown: dict[str, Record | None] = {}
         for change in _latest(reading):
             if not _is_made(self.files, change):

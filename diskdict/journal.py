@@ -21,6 +21,7 @@ from zlib import crc32
 import ujson
 
 from diskdict import attributes as xattrs
+from diskdict import keys
 from diskdict.attributes import Attributes, attributes_of
 from diskdict.errors import FormatError
 from diskdict.store import Record
@@ -210,7 +211,7 @@ def _decode_changes(body: bytes) -> tuple[Change, ...]:
 
 
 def _decode_change(kind: int, fixed: bytes, key: bytes, meta: bytes, spelling: bytes, last: bytes) -> Change:
-    name = _decode_text(key)
+    name = _decode_key(key)
     if kind == _REMOVE:
         return Remove(name, *_VERSION.unpack(fixed))
     attributes = _decode_attributes(fixed[: xattrs.SIZE], meta, spelling)
@@ -219,9 +220,9 @@ def _decode_change(kind: int, fixed: bytes, key: bytes, meta: bytes, spelling: b
     if kind == _AMEND:
         return Amend(name, attributes)
     if kind in (_PLACE, _PLACE_BESIDE):
-        return Place(name, _decode_text(last), attributes, kind == _PLACE_BESIDE)
+        return Place(name, _decode_file(last), attributes, kind == _PLACE_BESIDE)
     if kind == _MOVE:
-        return Move(name, _decode_text(last), attributes)
+        return Move(name, _decode_key(last), attributes)
     raise ValueError(f"a change of kind {kind}")
 
 
@@ -241,6 +242,20 @@ def _cut(body: bytes, at: int, *lengths: int) -> list[bytes]:
         parts.append(part)
         at += length
     return parts
+
+
+def _decode_key(text: bytes) -> str:
+    key = _decode_text(text)
+    if key[:1] == "=" and keys.encode(keys.decode(key)) != key:
+        raise ValueError("the text of no key")
+    return key
+
+
+def _decode_file(name: bytes) -> str:
+    # Whatever else stands there, it is no way out of the folder.
+    if not name.isdigit():
+        raise ValueError("no name of a staged file")
+    return name.decode()
 
 
 def _decode_text(text: bytes) -> str:

@@ -15,7 +15,7 @@ from folders import kill, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskdict import DiskDict, FormatError, ReadOnlyError, journal
+from diskdict import DiskDict, FormatError, ReadOnlyError, journal, keys
 from diskdict.attributes import Attributes
 from diskdict.journal import (
     Amend,
@@ -39,7 +39,8 @@ EPOCH = 123_456_789
 
 numbers = st.integers(0, (1 << 62) - 1)
 times = st.floats(0, 1e12)
-texts = st.text(st.characters(), max_size=20)
+texts = st.text(st.characters(), max_size=20).map(keys.encode)
+staged = st.integers(0, 1 << 40).map(str)
 optional = st.none() | st.text(st.characters(), min_size=1, max_size=20)
 attributes = st.builds(
     Attributes,
@@ -58,7 +59,7 @@ records = st.builds(
 changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Put, texts, records),
     st.builds(Move, texts, texts, attributes),
-    st.builds(Place, texts, texts, attributes, st.booleans()),
+    st.builds(Place, texts, staged, attributes, st.booleans()),
     st.builds(Amend, texts, attributes),
     st.builds(Remove, texts, numbers),
 )

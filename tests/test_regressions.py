@@ -32,9 +32,10 @@ from diskdict import (
     manifest,
     open_dict,
 )
+from diskdict.attributes import Attributes
 from diskdict.index import Entry, Index
 from diskdict.snapshots import decode_snapshot, encode_snapshot
-from diskdict.store import NEVER
+from diskdict.store import NEVER, Record
 
 
 class Named(DiskDict[Any, Any]):
@@ -518,3 +519,46 @@ def test_another_epoch_in_the_first_line_of_a_journal_is_damage() -> None:
     for written in (content, older):
         assert journal.decode(written).groups[0].changes == changes
     assert journal.decode(content.replace(b":1234", b":1235")).damage
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+@pytest.mark.parametrize("file", ["../../outside", "{tmp_path}/outside", "../lock"])
+def test_journal_names_only_what_was_staged(folder: Path, tmp_path: Path, file: str, readonly: bool) -> None:
+    """A file of somebody else is neither moved into the store nor read because a journal says so."""
+    (tmp_path / "outside").write_bytes(b'"secret"')
+    with DiskDict(folder) as d, d.transaction():
+        d["a"] = 1
+    known = Attributes(1 << 40, 1.0, NEVER, 1 << 40, 8, 0)
+    group = journal.Group(1, 0, (journal.Place("b", file.format(tmp_path=tmp_path), known, beside=False),))
+    (folder / "journal").write_bytes(journal.encode_head(5) + journal.encode_group(group, 5))
+
+    with DiskDict(folder, readonly=readonly) as d:
+        assert dict(d) == {"a": 1}
+    assert (tmp_path / "outside").exists()
+    assert (folder / "lock").exists()
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_link_in_the_place_of_what_was_staged(folder: Path, tmp_path: Path, readonly: bool) -> None:
+    """Where the folder that a journal takes values from is a link, they are not taken from there."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "0").write_bytes(b'"secret"')
+    DiskDict(folder).close()
+    (folder / "tmp").symlink_to(tmp_path / "outside")
+    known = Attributes(1 << 40, 1.0, NEVER, 1 << 40, 8, 0)
+    group = journal.Group(1, 0, (journal.Place("b", "0", known, beside=False),))
+    (folder / "journal").write_bytes(journal.encode_head(5) + journal.encode_group(group, 5))
+
+    with pytest.raises(NotADirectoryError, match="links are not followed"):
+        DiskDict(folder, readonly=readonly)
+    assert (tmp_path / "outside" / "0").exists()
+
+
+def test_text_of_no_key_in_a_journal(folder: Path) -> None:
+    """Who only reads is given no key that nobody can have; a key that is none made every iteration a ValueError."""
+    DiskDict(folder).close()
+    group = journal.Group(1, 0, (journal.Put("=none", Record(b"1", 1 << 40, 1.0, 1.0, NEVER, 1 << 40, None, None)),))
+    (folder / "journal").write_bytes(journal.encode_head(5) + journal.encode_group(group, 5))
+
+    with DiskDict(folder, readonly=True) as d:
+        assert not list(d)
