@@ -219,7 +219,10 @@ def read_all(fd: int) -> bytes:
 def _read_large(fd: int) -> bytes:
     size = os.fstat(fd).st_size
     os.lseek(fd, 0, os.SEEK_SET)
-    content = os.read(fd, size)
+    try:
+        content = os.read(fd, size)
+    except MemoryError:
+        raise OSError(errno.EFBIG, f"too large to be read into memory: {size:,} bytes") from None
     if len(content) == size:
         return content
     pieces = [content]

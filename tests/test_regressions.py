@@ -562,3 +562,22 @@ def test_text_of_no_key_in_a_journal(folder: Path) -> None:
 
     with DiskDict(folder, readonly=True) as d:
         assert not list(d)
+
+
+def test_file_too_large_for_memory(folder: Path) -> None:
+    """It is an error of its own for its key, and no MemoryError."""
+    with DiskDict(folder) as d:
+        d["a"], d["b"] = 1, 2
+        with d.path_for("a").open("wb") as file:
+            file.truncate(1 << 40)
+        code = """
+            import resource, sys
+            from diskdict import DiskDict
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+            with DiskDict(sys.argv[1], readonly=True) as d:
+                try:
+                    d["a"]
+                except OSError as error:
+                    print(error.strerror, d["b"])
+        """
+    assert "too large to be read into memory" in run(code, folder)
