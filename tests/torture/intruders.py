@@ -187,11 +187,15 @@ FILES: Final = {
 def forge(folder: Path, outside: Path, file: str, *, beside: bool, link: bool) -> None:
     """Leave a journal that has a value moved in from elsewhere."""
     named = FILES[file].format(outside=outside, shard=_shard(folder, "k").name)
-    changes = [journal.Place(key, named, STOLEN, beside) for key in ("other", "=no key")]
-    group = journal.Group(1, 0, tuple(changes))
+    groups = (
+        journal.Group(number, 0, (journal.Place(key, named, STOLEN, beside),))
+        for number, key in enumerate(("other", "=no key"), 1)
+    )
     _away(folder / "tmp")
     (folder / "tmp").symlink_to(outside) if link else (folder / "tmp").mkdir()
-    (folder / "journal").write_bytes(journal.encode_head(5) + journal.encode_group(group, 5))
+    (folder / "journal").write_bytes(
+        journal.encode_head(5) + b"".join(journal.encode_group(group, 5) for group in groups)
+    )
 
 
 # ---- what is done then
