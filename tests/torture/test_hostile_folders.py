@@ -14,7 +14,7 @@ import pytest
 from crew import Crew
 from deeds import At, opened
 from folders import tree
-from intruders import EXPECTED, FILES, KEPT, KINDS, NEEDS_ROOT, OPERATIONS, PARTS, READING, SECRET, WRITTEN_IN_PLACE
+from intruders import ALWAYS, EXPECTED, FILES, KINDS, NEEDS_ROOT, OPERATIONS, PARTS, READING, SECRET, WRITTEN_IN_PLACE
 from tallies import tally
 
 HOMES = ("attributes", "sidecars")
@@ -79,7 +79,7 @@ def spoilt(scene: Scene, *, root: bool, one_by_one: bool, step: int = 1) -> list
     problems = []
     chosen_things = things(root=root)
     sample = chosen_things[random.randrange(step) :: step]
-    for part, kind in [each for each in chosen_things if each in sample or each[1] in KEPT]:
+    for part, kind in [each for each in chosen_things if each in sample or each[1] in ALWAYS]:
         for options, operations in (({"readonly": True}, [*READING]), ({}, [*OPERATIONS])):
             for chosen in [[each] for each in operations] if one_by_one else [operations]:
                 scene.fresh()
@@ -103,7 +103,7 @@ each_home = pytest.mark.parametrize("home", HOMES)
 @each_state
 @each_home
 def test_things_in_the_place_of_files(plain: Crew, quick: Path, root: bool, home: str, state: str) -> None:
-    """Whatever lies in the place of a part of a store, here links and each twentieth, all that is done then is done or refused."""
+    """Whatever lies in the place of a part, here links and each twentieth, what is done is done or refused."""
     problems = spoilt(Scene(plain, quick, home, state), root=root, one_by_one=False, step=20)
 
     assert not problems, "\n".join(problems)
