@@ -13,8 +13,9 @@ it on disk was damaged; without that it was only never finished.
 
 from __future__ import annotations
 
-import re
 import struct
+import sys
+from array import array
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -46,7 +47,6 @@ _REMOVE: Final = 4
 _PUT: Final = 5
 _MOVE: Final = 6
 _WIDTHS: Final = {_REMOVE: _VERSION.size, _PUT: xattrs.SIZE + _UPDATED.size}  # of what comes before the key
-_SOMETHING: Final = re.compile(rb"[^\0]")
 _PATIENCE: Final = 16  # times that a journal is read over before what looks like groups everywhere is damage
 
 
@@ -273,7 +273,7 @@ def decode(content: bytes) -> Reading:
     """Return what the content of a journal tells, damaged as it may be. Raises FormatError for another format."""
     epoch = decode_head(content)
     if epoch is None:
-        return Reading(0, (), 0, "its first line is damaged" if _SOMETHING.search(content) else "")
+        return Reading(0, (), 0, "its first line is damaged" if content.strip(b"\0") else "")
     groups: list[Group] = []
     at = SECTOR
     while (found := decode_group(content, at, epoch)) is not None and found[0].sequence == len(groups) + 1:
@@ -285,16 +285,16 @@ def decode(content: bytes) -> Reading:
 
 def _lost(content: bytes, at: int, epoch: int, groups: list[Group]) -> bool:
     """Return whether a group behind the last whole one says that there was one in between, on disk."""
-    patience = _PATIENCE * len(content)
-    while (something := _SOMETHING.search(content, at)) is not None:
-        at = something.start() - something.start() % _ALIGNED
-        if at + _GROUP.size > len(content):
-            return False
-        # First what costs nothing: there may be megabytes of an earlier epoch, or of what looks like groups.
-        _, length, sequence, synced = _GROUP.unpack_from(content, at)
-        if len(groups) < synced < sequence <= len(content) // _GROUP.size and length <= len(content) - at:
-            if patience < 0 or decode_group(content, at, epoch) is not None:
+    at += -at % _ALIGNED
+    rest = content[at:].rstrip(b"\0")
+    words = array("Q", rest + bytes(-len(rest) % _ALIGNED))
+    if sys.byteorder == "big":
+        words.byteswap()
+    most, patience = len(content) // _GROUP.size, _PATIENCE * len(content)
+    for number, (head, sequence, synced) in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        # First what costs little: there may be megabytes of an earlier epoch, or of what looks like groups.
+        if len(groups) < synced < sequence <= most:
+            if patience < 0 or decode_group(content, at + number * _ALIGNED, epoch) is not None:
                 return True
-            patience -= length
-        at += _ALIGNED
+            patience -= min(head >> 32, len(content))
     return False
