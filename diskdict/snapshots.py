@@ -25,6 +25,7 @@ _TEMPORARY: Final = INDEX + ".new"
 _by_order = attrgetter("order", "key")
 # A folder that changes twice within one tick of the kernel's clock shows one time for both.
 _TICK_NS: Final = 10_000_000
+_SECOND_NS: Final = 1_000_000_000
 
 
 Number = TypeVar("Number", int, float)
@@ -163,7 +164,9 @@ def _stamps(files: RecordFiles) -> dict[str, Stamp]:
 
 
 def _current(snapshot: Snapshot, name: str, now: Stamp) -> bool:
-    return snapshot.stamps.get(name) == now and now[1] < snapshot.taken - _TICK_NS
+    # Small inodes of ext have whole seconds, FAT has two: there a time that looks old may be of a change just made.
+    tick = _TICK_NS if now[1] % _SECOND_NS else 2 * _SECOND_NS
+    return snapshot.stamps.get(name) == now and now[1] < snapshot.taken - tick
 
 
 def _scanned(files: RecordFiles, shards: dict[str, Stamp] | set[str]) -> list[Entry]:

@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -21,6 +22,8 @@ from zlib import crc32
 import pytest
 from clocks import Clock
 from folders import beside, kill, use_sidecars, value_at
+from folders import kill, value_at
+from mounts import CannotMountError, image
 
 from diskdict import (
     CorruptValueError,
@@ -439,6 +442,28 @@ def test_value_beside_a_damaged_sidecar(folder: Path, monkeypatch: pytest.Monkey
         d["a"] = b"second"
         assert d["a"] == b"second"
         assert d.verify().ok
+
+
+def test_index_on_disk_where_times_are_whole_seconds(tmp_path: Path, announce: Callable[[str], None]) -> None:
+    """A put by a process that died is seen, though its folder shows the same time as when the index was kept."""
+    with contextlib.ExitStack() as stack:
+        try:
+            point = stack.enter_context(image(tmp_path / "image", 4 << 20, "-I", "128"))
+        except CannotMountError as error:
+            announce(f"an index kept where times are whole seconds: this user cannot mount an image ({error}).")
+            pytest.skip("cannot mount an image")
+        folder = point / "store"
+        time.sleep(-time.time() % 1)
+        with DiskDict(folder, shards=1) as d:
+            d["a"] = 1
+            time.sleep(0.03)
+        d = DiskDict(folder)
+        d["b"] = 2
+        kill(d)
+
+        with DiskDict(folder) as d:
+            assert list(d) == ["a", "b"]
+            assert d["b"] == 2
 
 
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:
