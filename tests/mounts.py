@@ -31,12 +31,21 @@ def mounted(point: Path, *arguments: str | Path) -> Iterator[Path]:
         run("umount", point)
 
 
+def formatted(path: Path, size: int, *make: str) -> Path:
+    """Make an image of `size` bytes at `path` by the command `make`."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    _run(*make, path)
+    return path
+
+
 @contextmanager
 def image(path: Path, size: int, *options: str) -> Iterator[Path]:
     """Make an ext4 image of `size` bytes at `path` and mount it beside that; the mounted folder is given."""
     with path.open("wb") as file:
         file.truncate(size)
     run("mkfs.ext4", "-q", "-F", *options, path)
+    formatted(path, size, "mkfs.ext4", "-q", "-F", *options)
     with mounted(path.with_name(f"{path.name}-mounted"), "-o", "loop", path) as point:
         yield point
 
@@ -51,6 +60,7 @@ class Disk:
         with path.open("wb") as file:
             file.truncate(size)
         run(f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f", path)
+        formatted(path, size, f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f")
         self.point.mkdir()
         self.mount()
 
