@@ -29,6 +29,11 @@ def mounted(point: Path, *arguments: str | Path) -> Iterator[Path]:
         yield point
     finally:
         run("umount", point)
+        try:
+            _run("umount", point)
+        except CannotMountError:  # a test that has failed may have left something open
+            _run("umount", "--lazy", point)
+            raise
 
 
 def formatted(path: Path, size: int, *make: str) -> Path:
