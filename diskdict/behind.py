@@ -125,10 +125,14 @@ class FolderBehind(FolderCommitter):
 
     def settle(self) -> None:
         # Interrupted before it could wait for the disk, this thread has left something on its way.
+        self._complete_own()
+        super().settle()
+
+    def _complete_own(self) -> None:
+        """Have all count that this thread has on its way, if it has anything."""
         me = threading.get_ident()
         if any(each.thread == me for each in self._unsynced.values()):
             self._complete()
-        super().settle()
 
     def _sync_journal(self, sequence: int) -> None:
         if self.journal.synced < sequence:

@@ -29,6 +29,7 @@ from diskdict import (
     CorruptValueError,
     DiskDict,
     FormatError,
+    KeyExistsError,
     ReadOnlyError,
     journal,
     keys,
@@ -464,6 +465,28 @@ def test_index_on_disk_where_times_are_whole_seconds(tmp_path: Path, announce: C
         with DiskDict(folder) as d:
             assert list(d) == ["a", "b"]
             assert d["b"] == 2
+
+
+def create_again(d: DiskDict[str, int]) -> None:
+    with pytest.raises(KeyExistsError):
+        d.create("there", 2)
+
+
+@pytest.mark.parametrize("change", [create_again, lambda d: d.delete("missing")], ids=["create", "delete"])
+def test_what_a_change_in_vain_has_swept_is_gone(
+    folder: Path, clock: Clock, change: Callable[[DiskDict[str, int]], object]
+) -> None:
+    """With full durability what a write in vain has swept counts at once; a clock that goes back shows it."""
+    with DiskDict[str, int](folder, clock=clock, durability="full") as d:
+        d["there"] = 1
+        d.set("short", 1, ttl=5)
+        clock.tick(10)
+        assert len(d) == 1
+        change(d)
+        clock.tick(-10)
+
+        assert "short" not in d
+        assert len(d) == 1
 
 
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ class FolderStore(FolderUpkeep):
                 old = self._find(key)
                 live = old if old is not None and old.expires > now else None
                 if only_if is not None and only_if != (ABSENT if live is None else live.version):
+                    self._complete_own()  # what was swept
                     return None
                 if live is not None:
                     place = live.order, live.created, live.spelling
@@ -243,6 +244,7 @@ class FolderStore(FolderUpkeep):
             if index.expires and index.has_dead(self.clock()):
                 self._sweep_some()
             if index.loaded and key not in index.rows:
+                self._complete_own()
                 return False
             path = self.files.path(key)
             live = True
@@ -251,6 +253,7 @@ class FolderStore(FolderUpkeep):
             elif self._careful or only_if is not None:
                 old = self._live(key)
                 if only_if is not None and (old is None or old.version != only_if):
+                    self._complete_own()
                     return False
                 live = old is not None
             there = self._remove(key, path, expired=not live)
