@@ -17,9 +17,11 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from importlib.util import find_spec
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 
@@ -88,10 +90,10 @@ class Crew:
     """A server of processes.
 
     `modules` are loaded by it once, in their order, before the first is started; of ``module:function`` the function is
-    called before the next is loaded.
+    called before the next is loaded. `environment` is added to that of this process.
     """
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, *modules: str, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="crew")
         self._address = f"{self._folder.name}/s"
         package = find_spec("diskdict")
@@ -99,7 +101,7 @@ class Crew:
         paths = [*filter(None, sys.path), str(Path(str(package.origin)).parents[1])]
         self._server = subprocess.Popen(
             [sys.executable, __file__, self._address, *modules],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
