@@ -75,7 +75,11 @@ class JsonCodec:
             raise ValueError("an empty file is not a value")
         if payload[0] not in _OWN_FIRST:
             return _loads_bytes(payload)
-        value: object = ujson.loads(payload)
+        try:
+            value: object = ujson.loads(payload)
+        except ValueError as exc:
+            _tell_lack_of_memory(exc)
+            raise
         if payload[0] == 0x2D and payload.strip() == b"-":
             raise ValueError("a lone minus sign is not a value")
         # One byte is looked for much faster than two.
@@ -187,7 +191,14 @@ def _dumps_tagged(value: object) -> bytes:
     except tags.UnwritableError as exc:
         raise InvalidValueError(_refusal(value, exc)) from None
     except (RecursionError, OverflowError, ValueError) as exc:
+        _tell_lack_of_memory(exc)
         raise InvalidValueError(f'this value cannot be written as JSON ({exc}); codec="pickle" may take it') from exc
+
+
+def _tell_lack_of_memory(exc: Exception) -> None:
+    # It says nothing against the value, which is not to be taken for damaged or refused.
+    if str(exc).startswith("Could not reserve memory"):
+        raise MemoryError(str(exc)) from exc
 
 
 def _refusal(value: object, exc: tags.UnwritableError) -> str:

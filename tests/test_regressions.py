@@ -489,6 +489,32 @@ def test_what_a_change_in_vain_has_swept_is_gone(
         assert len(d) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by what /proc tells is taken")
+def test_lack_of_memory_is_no_damage(folder: Path) -> None:
+    """A long text that memory does not suffice to read or write is a MemoryError, and is not set aside."""
+    told = run(
+        """
+        import resource, sys
+        from diskdict import DiskDict
+
+        with DiskDict(sys.argv[1], on_corrupt="quarantine") as d:
+            text = d["text"] = "x" * (48 << 20)
+            for room in 100, 30:
+                taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+                resource.setrlimit(resource.RLIMIT_AS, (taken + (room << 20), resource.RLIM_INFINITY))
+                try:
+                    d["text"] if room == 100 else d.set("other", text)
+                except MemoryError:
+                    print("MemoryError")
+                resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            print(list(d), d["text"] == text)
+        """,
+        folder,
+    )
+
+    assert told.splitlines() == ["MemoryError", "MemoryError", "['text'] True"]
+
+
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:
     """Looking twice for a store does not make one of a folder that is none."""
     (tmp_path / "notes.txt").write_text("mine")
