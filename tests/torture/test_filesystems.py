@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ def point(kind: str, tmp_path_factory: pytest.TempPathFactory, announce: Callabl
 
 
 @pytest.fixture
-def folder(point: Path, tmp_path: Path) -> Path:
-    """A path there where nothing is yet."""
-    return point / tmp_path.name / "store"
+def folder(point: Path, tmp_path: Path) -> Iterator[Path]:
+    """A path there where nothing is yet, and nothing is left of it."""
+    yield point / tmp_path.name / "store"
+    shutil.rmtree(point / tmp_path.name, ignore_errors=True)
 
 
 process_at_least = pytest.mark.parametrize(
