@@ -114,9 +114,12 @@ class Journal:
             try:
                 reserve(fd, self._reserved, goal - self._reserved)
             except OSError as error:
-                if error.errno in _NO_SPACE and goal == end:
-                    raise
-                if error.errno not in _NO_SPACE:
+                if error.errno in _NO_SPACE:
+                    # Some filesystems, ext4 for one, keep all that they found before they found no more.
+                    os.ftruncate(fd, max(self._reserved, self.position.end))
+                    if goal == end:
+                        raise
+                else:
                     # Not every filesystem can. If something else is the matter, writing tells.
                     self._reserves = False
                     return

@@ -515,6 +515,21 @@ def test_lack_of_memory_is_no_damage(folder: Path) -> None:
     assert told.splitlines() == ["MemoryError", "MemoryError", "['text'] True"]
 
 
+def test_a_journal_leaves_what_it_cannot_have(tmp_path: Path, announce: Callable[[str], None]) -> None:
+    """On a disk with less room than the journal would like to have ahead, the files find theirs."""
+    with contextlib.ExitStack() as stack:
+        try:
+            point = stack.enter_context(image(tmp_path / "image", 4 << 20))
+        except CannotMountError as error:
+            announce(f"a journal on a disk of 4 MiB: this user cannot mount an image ({error}).")
+            pytest.skip("cannot mount an image")
+        with DiskDict(point / "store", durability="interval", interval=3_600) as d:
+            d["a"] = "x" * 100_000
+            d.flush()
+
+            assert d.path_for("a").stat().st_size == 100_002
+
+
 def test_foreign_folder_stays_foreign(tmp_path: Path) -> None:
     """Looking twice for a store does not make one of a folder that is none."""
     (tmp_path / "notes.txt").write_text("mine")
