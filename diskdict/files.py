@@ -191,15 +191,10 @@ class Folder:
             if fd is not None:
                 os.close(fd)
 
-    def sync(self, path: str = ".") -> None:
-        """Make the names in a folder durable."""
-        if not _RELATIVE:
-            return
-        fd = os.open(path, _FOLDER, dir_fd=self.fd)
-        try:
-            sync(fd)
-        finally:
-            os.close(fd)
+    def sync(self) -> None:
+        """Make the names in the folder durable."""
+        if self.fd is not None:
+            sync(self.fd)
 
 
 def read_all(fd: int) -> bytes:
