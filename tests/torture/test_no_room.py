@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ import pytest
 from crew import Crew
 from deeds import At, opened
 from mounts import CannotMountError, image
+from stage import both_homes, each_durability
+from tallies import tally
 
 
 def test_values_larger_than_files_may_be(plain: Crew, folder: Path) -> None:
@@ -19,6 +22,44 @@ def test_values_larger_than_files_may_be(plain: Crew, folder: Path) -> None:
         wrong = actor.ask("crash_child.fill(folder, 65_536)", folder=folder)
 
     assert not wrong
+
+
+@pytest.fixture(scope="module")
+def scarce() -> Iterator[Crew]:
+    """Processes that are short of something."""
+    with Crew("scarce") as crew:
+        yield crew
+
+
+def judge_descriptors(crew: Crew, folder: Path, home: str, durability: str, deeds: int) -> None:
+    with crew.actor() as actor:
+        names = {"folder": folder, "home": home, "durability": durability, "deeds": deeds}
+        times, wrong = actor.ask("scarce.work_without_descriptors(folder, home, durability, deeds)", **names)
+    assert not wrong
+    assert times
+    tally["operations without a descriptor"] += times
+
+
+@each_durability
+@both_homes
+def test_no_descriptor_is_left(scarce: Crew, folder: Path, home: str, durability: str) -> None:
+    """What needs one says so and changes nothing, the rest is done; with descriptors it goes on."""
+    judge_descriptors(scarce, folder, home, durability, 60)
+
+
+@pytest.mark.torture
+@each_durability
+@both_homes
+def test_no_descriptor_is_left_for_long(scarce: Crew, folder: Path, home: str, durability: str) -> None:
+    """The same for 3,000 changes each."""
+    judge_descriptors(scarce, folder, home, durability, 3_000)
+
+
+@each_durability
+def test_no_memory_is_left(scarce: Crew, folder: Path, durability: str) -> None:
+    """A value that is larger than what is left is a MemoryError, whether read or written, and the store goes on."""
+    with scarce.actor() as actor:
+        assert not actor.ask("scarce.work_without_memory(folder, durability)", folder=folder, durability=durability)
 
 
 @pytest.fixture
@@ -74,3 +115,60 @@ def test_no_block_is_left(small: Path) -> None:
         del d["large"]
         d["a"] = b"second"
         assert dict(d) == {"a": b"second"}
+
+
+def fill(folder: Path) -> None:
+    """Leave no block on a filesystem."""
+    with (folder / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+        filler.writelines(itertools.repeat(b"x" * 4_096))
+
+
+@pytest.mark.parametrize("durability", ["interval", "full"])
+def test_no_block_is_left_for_what_is_written_behind(small: Path, durability: str) -> None:
+    """What was taken and finds no room stays readable, flush says so; deleting makes room on the full disk."""
+    with opened(small / "store", At(), durability=durability, interval=3_600) as d:
+        d["a"] = b"first"
+        d["large"] = b"x" * 100_000
+        d.flush()
+        fill(small)
+        there = dict(d)
+        told = set()
+        for number in range(100):
+            try:
+                d[f"key {number}"] = b"y" * 3_000
+                there[f"key {number}"] = b"y" * 3_000
+            except OSError as error:
+                told.add(error.errno)
+        assert told <= {errno.ENOSPC}
+        assert dict(d) == there
+        with pytest.raises(OSError, match="No space left"):
+            d.flush()
+        assert dict(d) == there
+
+        for key in [key for key in there if key != "a"]:
+            del d[key]
+        d.flush()
+        d["a"] = b"second"
+        assert dict(d) == {"a": b"second"}
+    with opened(small / "store", At()) as d:
+        assert dict(d) == {"a": b"second"}
+        assert d.verify().ok
+
+
+@pytest.mark.parametrize("durability", ["interval", "full"])
+def test_no_inode_is_left_for_what_is_written_behind(small: Path, durability: str) -> None:
+    """More keys than there can be files stay in the journal until enough of them are deleted."""
+    with opened(small / "store", At(), durability=durability, interval=3_600) as d:
+        there = {f"key {number}": b"first" for number in range(200)}
+        for key, value in there.items():
+            d[key] = value
+        with pytest.raises(OSError, match="No space left"):
+            d.flush()
+        assert dict(d) == there
+
+        assert all(d.delete_many([key for key in there if key not in ("key 0", "key 199")]).values())
+        d["key 0"] = b"second"
+        d.flush()
+    with opened(small / "store", At()) as d:
+        assert dict(d) == {"key 0": b"second", "key 199": b"first"}
+        assert d.verify().ok
