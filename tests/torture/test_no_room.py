@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from crew import Crew
 from deeds import At, opened
-from mounts import CannotMountError, image
+from mounts import CannotMountError, image, mounted
 from stage import both_homes, each_durability
 from tallies import tally
 
@@ -171,4 +172,57 @@ def test_no_inode_is_left_for_what_is_written_behind(small: Path, durability: st
         d.flush()
     with opened(small / "store", At()) as d:
         assert dict(d) == {"key 0": b"second", "key 199": b"first"}
+        assert d.verify().ok
+
+
+def meet_an_error(point: Path) -> None:
+    """Have an ext4 filesystem find an error in itself, whereupon it allows reading alone."""
+    device = os.stat(point).st_dev
+    name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+    Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("1")
+
+
+@each_durability
+def test_filesystem_turns_read_only(tmp_path: Path, announce: Callable[[str], None], durability: str) -> None:
+    """Below an open store: reads go on, changes say why not and change nothing; mounted again it goes on."""
+    disk = tmp_path / "disk"
+    with ExitStack() as stack:
+        try:
+            point = stack.enter_context(image(disk, 16 << 20, "-e", "remount-ro"))
+        except CannotMountError as error:
+            announce(f"a filesystem that turns read-only: this user cannot mount an image ({error}).")
+            pytest.skip("cannot mount an image")
+        there = {"a": b"first", "b": b"second"}
+        with opened(point / "store", At()) as d:
+            d.update(there)
+        d = opened(point / "store", At(), durability=durability)
+        assert len(d) == 2
+        try:
+            meet_an_error(point)
+        except OSError as error:
+            d.close()
+            announce(f"a filesystem that turns read-only: it cannot be told to ({error}).")
+            pytest.skip("no errors on purpose")
+
+        for change in (
+            lambda: d.set("c", b"third"),
+            lambda: d.delete("b"),
+            lambda: d.expire("a", 5),
+            lambda: d.set_metadata("a", {"of": "first"}),
+            lambda: d.rename("a", "c"),
+            lambda: d.set_many({"a": b"newer", "c": b"third"}),
+            lambda: d.clear(),
+        ):
+            with pytest.raises(OSError, match="Read-only file system"):
+                change()
+            assert dict(d) == there
+        assert d.get("c") is None
+        assert d.verify().ok
+        d.close()
+        with opened(point / "store", At(), readonly=True) as d:
+            assert dict(d) == there
+    with mounted(tmp_path / "again", "-o", "loop", disk) as point, opened(point / "store", At()) as d:
+        assert dict(d) == there
+        d["a"] = b"newer"
+        assert d["a"] == b"newer"
         assert d.verify().ok
