@@ -172,8 +172,7 @@ class FolderStore(FolderUpkeep):
         with self._lock:
             if not self._ready or self._index.uncertain or self.files.failure:
                 self._prepare(key)
-            now = self.clock()
-            index = self._index
+            now, index = self.clock(), self._index
             if index.expires and index.has_dead(now):
                 self._sweep_some()
             old = place = None
