@@ -28,11 +28,10 @@ def mounted(point: Path, *arguments: str | Path) -> Iterator[Path]:
     try:
         yield point
     finally:
-        run("umount", point)
         try:
-            _run("umount", point)
+            run("umount", point)
         except CannotMountError:  # a test that has failed may have left something open
-            _run("umount", "--lazy", point)
+            run("umount", "--lazy", point)
             raise
 
 
@@ -40,16 +39,13 @@ def formatted(path: Path, size: int, *make: str) -> Path:
     """Make an image of `size` bytes at `path` by the command `make`."""
     with path.open("wb") as file:
         file.truncate(size)
-    _run(*make, path)
+    run(*make, path)
     return path
 
 
 @contextmanager
 def image(path: Path, size: int, *options: str) -> Iterator[Path]:
     """Make an ext4 image of `size` bytes at `path` and mount it beside that; the mounted folder is given."""
-    with path.open("wb") as file:
-        file.truncate(size)
-    run("mkfs.ext4", "-q", "-F", *options, path)
     formatted(path, size, "mkfs.ext4", "-q", "-F", *options)
     with mounted(path.with_name(f"{path.name}-mounted"), "-o", "loop", path) as point:
         yield point
@@ -62,9 +58,6 @@ class Disk:
         self._path = path
         self.kind = kind
         self.point = path.with_name(f"{path.name}-mounted")
-        with path.open("wb") as file:
-            file.truncate(size)
-        run(f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f", path)
         formatted(path, size, f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f")
         self.point.mkdir()
         self.mount()

@@ -22,7 +22,6 @@ from zlib import crc32
 import pytest
 from clocks import Clock
 from folders import beside, kill, use_sidecars, value_at
-from folders import kill, value_at
 from mounts import CannotMountError, image
 
 from diskdict import (
