@@ -180,6 +180,9 @@ class FolderCommitter(FolderReader):
     def replay(self, reading: Reading) -> None:
         """Bring the files up to what the journal of an earlier process says, and remove it; a damaged one is kept."""
         self.folder.admit(TMP)
+        if reading.groups:
+            # A process that was killed may not have synced it, and no file is to have what is not on disk there.
+            sync_filesystem(self.folder.fd)
         _apply_again(self.files, _latest(reading))
         if reading.groups:
             # The files are all there is once the journal is gone.
@@ -268,6 +271,15 @@ def _apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
     for change in changes:
         if not _is_made(files, change):
             _apply(files, [change])
+        elif not isinstance(change, Remove):
+            _welcome_again(files, change.target if isinstance(change, Move) else change.key)
+
+
+def _welcome_again(files: RecordFiles, key: str) -> None:
+    # With the power gone, the text of a long key may have been lost where its value was not.
+    path = files.path(key)
+    if files.data.has(path):
+        files.welcome(key, path)
 
 
 def _is_made(files: RecordFiles, change: Change) -> bool:

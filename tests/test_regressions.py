@@ -23,6 +23,7 @@ import pytest
 from clocks import Clock
 from folders import beside, kill, use_sidecars, value_at
 from mounts import CannotMountError, image
+from folders import beside, kill, value_at
 
 from diskdict import (
     CorruptValueError,
@@ -33,6 +34,7 @@ from diskdict import (
     journal,
     keys,
     manifest,
+    committing,
     open_dict,
 )
 from diskdict.attributes import Attributes
@@ -669,3 +671,40 @@ def test_file_too_large_for_memory(folder: Path) -> None:
                     print(error.strerror, d["b"])
         """
     assert "too large to be read into memory" in run(code, folder)
+
+
+def test_text_of_a_long_key_comes_back_with_its_journal(folder: Path) -> None:
+    """A value that a power cut has left whole, but not the text of its long key, is in the dict again."""
+    key = "long " * 60
+    d = DiskDict(folder, durability="full", interval=3_600)
+    d[key] = 1
+    journal = (folder / "journal").read_bytes()
+    value = d.path_for(key)
+    kill(d)
+    (folder / "journal").write_bytes(journal)
+    beside(value, "key").write_bytes(b"")
+
+    with DiskDict(folder) as d:
+        assert dict(d) == {key: 1}
+
+
+def test_journal_of_a_killed_process_is_synced_before_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process had not synced goes to the disk before any file is changed by it."""
+    d = DiskDict(folder, durability="interval", interval=3_600)
+    d["k"] = 1
+    kill(d)
+    done = []
+
+    def noted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            done.append(name)
+            return real(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", noted("replace", os.replace))
+    monkeypatch.setattr(committing, "sync_filesystem", noted("sync", committing.sync_filesystem))
+    with DiskDict(folder) as d:
+        assert d["k"] == 1
+
+    assert done[:3] == ["sync", "replace", "sync"]
