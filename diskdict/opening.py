@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -78,13 +79,21 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool, li
 
 
 def _make(path: str, mode: int, *, exact: bool) -> None:
-    there = os.path.isdir(path)
+    missing = path
+    parents = []
+    while not os.path.isdir(missing):
+        missing = os.path.dirname(os.path.abspath(missing))
+        parents.append(missing)
     try:
         os.makedirs(path, mode=mode, exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, "a store is a folder, and here is a file", path) from None
-    if exact and not there:
+    if exact and parents:
         os.chmod(path, mode)
+    for parent in parents:
+        # Names can be made in a folder that cannot be read.
+        with contextlib.suppress(PermissionError), contextlib.closing(Folder(parent)) as folder:
+            folder.sync()
 
 
 def _lock(folder: Folder, way: Way) -> LockFile | None:
@@ -103,6 +112,8 @@ def _found_or_made(folder: Folder, wanted: Manifest) -> tuple[Manifest, bool]:
     if found is not None:
         return found, False
     folder.mkdir(DATA)
+    # The manifest says that the store is whole.
+    folder.sync()
     manifests.save(folder, wanted)
     return wanted, True
 
