@@ -7,6 +7,7 @@ straight to the system.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -177,3 +178,18 @@ def install() -> None:
     fcntl.flock = _counted("flock", fcntl.flock)
     for name in ("getxattr", "setxattr", "removexattr"):
         setattr(xattr, name, _counted(name, getattr(xattr, name)))
+
+
+def install_with_syncs() -> None:
+    """Count the calls that `install` counts, and those too that reserve and cut off space and sync a filesystem."""
+    install()
+    for name in ("ftruncate", "posix_fallocate"):
+        setattr(os, name, _counted(name, getattr(os, name)))
+    load = ctypes.CDLL
+
+    def loaded(*arguments: Any, **options: Any) -> ctypes.CDLL:
+        library = load(*arguments, **options)
+        library.syncfs = _counted("syncfs", library.syncfs)
+        return library
+
+    ctypes.CDLL = loaded  # type: ignore[assignment,misc]
