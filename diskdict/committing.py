@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from diskdict import attributes as xattrs
 from diskdict.attributes import STRIPPED, Attributes, attributes_of
 from diskdict.errors import ReadOnlyError
 from diskdict.files import sync_filesystem
@@ -270,9 +272,20 @@ def _apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
     """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
     for change in changes:
         if not _is_made(files, change):
+            if isinstance(change, Place) and not change.beside:
+                _describe_again(files, change)
             _apply(files, [change])
         elif not isinstance(change, Remove):
             _welcome_again(files, change.target if isinstance(change, Move) else change.key)
+
+
+def _describe_again(files: RecordFiles, change: Place) -> None:
+    # With the power gone, what was staged may have lost its attributes and not its bytes.
+    fd = files.data.open(_STAGED + change.file)
+    try:
+        xattrs.apply(fd, change.attributes)
+    finally:
+        os.close(fd)
 
 
 def _welcome_again(files: RecordFiles, key: str) -> None:
@@ -292,5 +305,12 @@ def _is_made(files: RecordFiles, change: Change) -> bool:
     if known is not None and known.version >= version:
         # With the power gone before its bytes were on disk, a file may have no more than its attributes.
         return known.version > version or not isinstance(change, Put) or files.data.read(path) == change.record.payload
-    # A value that was placed and is not here has gone since.
-    return isinstance(change, Place) and not files.data.has(_STAGED + change.file)
+    return isinstance(change, Place) and not _is_staged(files, change)
+
+
+def _is_staged(files: RecordFiles, change: Place) -> bool:
+    """Return whether a value is there to be placed: it may have gone since, or be torn with the power gone."""
+    try:
+        return change.attributes.fit(files.data.read(_STAGED + change.file))
+    except FileNotFoundError:
+        return False

@@ -24,6 +24,7 @@ from clocks import Clock
 from folders import beside, kill, use_sidecars, value_at
 from mounts import CannotMountError, image
 from folders import beside, kill, value_at
+from folders import beside, kill, strip, value_at
 
 from diskdict import (
     CorruptValueError,
@@ -708,3 +709,27 @@ def test_journal_of_a_killed_process_is_synced_before_files(folder: Path, monkey
         assert d["k"] == 1
 
     assert done[:3] == ["sync", "replace", "sync"]
+
+
+@pytest.mark.parametrize(("left", "seen"), [(b"new", b"new"), (b"ne\0", b"old")])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_what_was_staged_may_be_torn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, needs_attributes: None, left: bytes, seen: bytes, readonly: bool
+) -> None:
+    """Of a transaction that a power cut has left staged and without attributes, no torn value is handed out."""
+    from diskdict import files
+
+    with DiskDict(folder, codec="raw") as d:
+        d["k"] = b"old"
+    d = DiskDict(folder, codec="raw")
+    with monkeypatch.context() as patch:
+        patch.setattr(files.Folder, "replace", refuse)
+        d.set_many({"k": b"new", "l": b"other"})
+    kill(d)
+    staged = folder / "tmp" / "0"
+    strip(staged)
+    staged.write_bytes(left)
+
+    with DiskDict(folder, codec="raw", readonly=readonly) as d:
+        assert dict(d) == {"k": seen, "l": b"other"}
+        assert not [each for each in d.verify().problems if each.problem == "stripped"]
