@@ -15,13 +15,16 @@ weak
     No order at all, as POSIX has it: each call that changes names or an attribute is on disk or not, each by itself. A
     file synced has its bytes and attributes on disk, a folder synced the names in it. A rename is one step here, too.
 
-With each of them a file synced has, and a folder synced, with the first two, all on disk that came before its last
-change of name or attribute. Sectors of 512 bytes are written whole. Those that are written in place, as into space
-reserved before, are each old or new, independently: none, all, all up to some write, one half, every other one, and
-where they are few each alone and each missing. Space is reserved, and cut off, in no order with the names.
+With the first two a sync also has on disk what came before the last change of the name or an attribute of the file, or
+of a name in the folder, that is synced; with all of them syncfs has everything there.
 
-`Disk.states` gives all combinations where they are few, or draws some. A reserved end of a file, all zeros, is built no
-longer than `_RESERVE`: it would take most of the time.
+Sectors of 512 bytes are written whole. Those that are written in place, as into space reserved before, are each old or
+new, independently: none, all, all up to some write, one half, every other one, and where they are few each alone and
+each missing. Space is reserved, and cut off, in no order with the names.
+
+`Disk.states` gives all combinations where they are few, or draws some. The end of a file that is reserved, all zeros,
+is built no longer than `_RESERVE`: it would take most of the time. Times and the numbers of inodes are those of the
+state that is built, so that an index kept from before is never taken for current.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ import itertools
 import math
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from crash_bytes import Data, variants, whole
@@ -39,7 +42,6 @@ from recording import FOLDER, Attribute, Event, Names, Resize, Sync, Write
 Kind = Literal["ordered", "late", "weak"]
 KINDS: Final[tuple[Kind, ...]] = ("ordered", "late", "weak")
 _RESERVE: Final = 512
-
 
 Attributes = tuple[tuple[str, bytes], ...]
 
@@ -224,7 +226,7 @@ class Disk:
         return [*self._variants[file]]
 
 
-def _state(tree: _Tree, files: list[tuple[str, int, list[Data | None]]], data: list[Data | None] | tuple) -> State:
+def _state(tree: _Tree, files: list[tuple[str, int, list[Data | None]]], data: Sequence[Data | None]) -> State:
     return tuple(
         Entry(path, chosen, tree.attributes.get(file, ())) for (path, file, _), chosen in zip(files, data, strict=True)
     )
