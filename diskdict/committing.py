@@ -185,8 +185,7 @@ class FolderCommitter(FolderReader):
         if reading.groups:
             # A process that was killed may not have synced it, and no file is to have what is not on disk there.
             sync_filesystem(self.folder.fd)
-        _apply_again(self.files, _latest(reading))
-        if reading.groups:
+            _apply_again(self.files, _latest(reading))
             # The files are all there is once the journal is gone.
             sync_filesystem(self.folder.fd)
         if reading.damage:

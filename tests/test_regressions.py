@@ -21,10 +21,8 @@ from zlib import crc32
 
 import pytest
 from clocks import Clock
-from folders import beside, kill, use_sidecars, value_at
+from folders import beside, kill, strip, use_sidecars, value_at
 from mounts import CannotMountError, image
-from folders import beside, kill, value_at
-from folders import beside, kill, strip, value_at
 
 from diskdict import (
     CorruptValueError,
@@ -32,10 +30,10 @@ from diskdict import (
     FormatError,
     KeyExistsError,
     ReadOnlyError,
+    committing,
     journal,
     keys,
     manifest,
-    committing,
     open_dict,
 )
 from diskdict.attributes import Attributes
