@@ -10,12 +10,13 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 
+TOOLS := xfsprogs btrfs-progs exfatprogs exfat-fuse fuse libfuse2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench torture clean
+.PHONY: help demo test check bench torture tools clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -38,6 +39,9 @@ bench: $(VENV)/.bench ## measure beside raw file calls and other stores (as root
 
 torture: $(VENV)/.test ## run the long tests that "make test" leaves out
 	@$(BIN)/python -m pytest -m torture $(ARGS)
+
+tools: ## install what only the tests of other filesystems and of failing disks need (as root on Debian or Ubuntu)
+	apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS)
 
 clean: ## remove the environment and everything that was made
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -155,7 +155,7 @@ def _wrong(case: Case, told: list[Records], moment: Moment, found: Found) -> str
         right = not found.damaged and exactly(found.records) in [exactly(records) for records in past]
         return "" if right else f"{found} is none of {past}"
     # Where a sidecar may be lost, and on a weak disk an attribute, a value without it counts as one put there by hand.
-    stripped = found.stripped if case.home == "sidecars" or moment.kind == "weak" else frozenset()
+    stripped = found.stripped if moment.kind == "weak" else frozenset()
     for key in {*found.records, *found.damaged, *itertools.chain(*past)} - stripped:
         values = [records.get(key) for records in past]
         damaged = key in found.damaged and any(value != values[0] for value in values)

@@ -201,7 +201,7 @@ def _started(stack: ExitStack, image: Path, served: Path) -> Connection:
     code = f"import blocks; blocks.serve({there.fileno()}, {str(image)!r}, {str(served)!r})"
     server = subprocess.Popen(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         pass_fds=[there.fileno()],
         stderr=subprocess.PIPE,
         text=True,
