@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Collection, Mapping
 
-from diskdict import attributes as xattrs
+from diskdict.applying import STAGED, apply, apply_again, is_made, latest
 from diskdict.attributes import STRIPPED, Attributes, attributes_of
 from diskdict.errors import ReadOnlyError
 from diskdict.files import sync_filesystem
@@ -18,11 +16,8 @@ from diskdict.layout import JOURNAL, TMP
 from diskdict.limits import Limits
 from diskdict.quarantine import set_aside
 from diskdict.reading import FolderReader
-from diskdict.records import RecordFiles
 from diskdict.scanning import highest
 from diskdict.store import NEVER, Record
-
-_STAGED: Final = f"../{TMP}/"  # from the folder of the shards
 
 
 class FolderCommitter(FolderReader):
@@ -107,7 +102,7 @@ class FolderCommitter(FolderReader):
                 raise
             # What the disk does not take now is tried again later; the journal holds it.
             with contextlib.suppress(OSError):
-                _apply(self.files, group)
+                apply(self.files, group)
                 self._end()
 
     def _kept(self, changes: Mapping[str, Record | None]) -> dict[str, Record | None]:
@@ -139,7 +134,7 @@ class FolderCommitter(FolderReader):
                 group.append(Amend(key, attributes))
             else:
                 file = str(number)
-                beside = self.files.stage(_STAGED + file, record.payload, attributes)
+                beside = self.files.stage(STAGED + file, record.payload, attributes)
                 group.append(Place(key, file, attributes, beside))
         return tuple(group)
 
@@ -167,7 +162,7 @@ class FolderCommitter(FolderReader):
     def _finish_group(self) -> None:
         for change in self._group:
             self._mark(change.key)
-        _apply_again(self.files, self._group)
+        apply_again(self.files, self._group)
 
     def _end(self) -> None:
         if self._behind:
@@ -185,7 +180,7 @@ class FolderCommitter(FolderReader):
         if reading.groups:
             # A process that was killed may not have synced it, and no file is to have what is not on disk there.
             sync_filesystem(self.folder.fd)
-            _apply_again(self.files, _latest(reading))
+            apply_again(self.files, latest(reading))
             # The files are all there is once the journal is gone.
             sync_filesystem(self.folder.fd)
         if reading.damage:
@@ -197,8 +192,8 @@ class FolderCommitter(FolderReader):
         """Let readers see what the journal says without writing it to the files."""
         self.folder.admit(TMP)
         shown: dict[str, Record | None] = {}
-        for change in _latest(reading):
-            if not _is_made(self.files, change):
+        for change in latest(reading):
+            if not is_made(self.files, change):
                 with contextlib.suppress(FileNotFoundError):
                     self._foresee(change, shown)
         self._pending = shown
@@ -215,7 +210,7 @@ class FolderCommitter(FolderReader):
         elif isinstance(change, Remove):
             shown[change.key] = None
         elif isinstance(change, Place):
-            shown[change.key] = self._record(_STAGED + change.file, change.attributes)
+            shown[change.key] = self._record(STAGED + change.file, change.attributes)
         else:
             there = change.target if isinstance(change, Move) else change.key
             shown[there] = self._record(self.files.path(change.key), change.attributes)
@@ -230,86 +225,3 @@ class FolderCommitter(FolderReader):
 
 def _placed(record: Record) -> Record:
     return record._replace(order=record.version) if record.order >= STRIPPED else record
-
-
-def _latest(reading: Reading) -> Iterable[Change]:
-    """Return the last change of each key, removals first: each is of a whole record, so that no other counts."""
-    latest = {change.key: change for group in reading.groups for change in group.changes}
-    return sorted(latest.values(), key=lambda change: not isinstance(change, Remove))
-
-
-def _apply(files: RecordFiles, changes: Iterable[Change]) -> None:
-    """Make changes in the files that nobody else has changed since."""
-    for change in changes:
-        path = files.path(change.key)
-        if isinstance(change, Remove):
-            with contextlib.suppress(FileNotFoundError):
-                files.remove(path)
-        elif isinstance(change, Put):
-            put(files, change.key, change.record)
-        elif isinstance(change, Place):
-            # What is there now matters only to what has to tell the two by their attributes.
-            old = files.find(path) if change.beside else None
-            files.welcome(change.key, path)
-            files.place(path, _STAGED + change.file, change.attributes, old, beside=change.beside, again=True)
-        else:
-            old = files.find(path)
-            if old is not None and isinstance(change, Amend):
-                files.amend(path, old, change.attributes)
-            elif old is not None and isinstance(change, Move):
-                files.move(path, change.target, files.path(change.target), old, change.attributes)
-
-
-def put(files: RecordFiles, key: str, record: Record) -> None:
-    """Put a record in the files as it is."""
-    path = files.path(key)
-    old = files.find(path) if files.companions.sidecars else None
-    files.write(key, path, record.payload, attributes_of(record), old, record.updated)
-
-
-def _apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
-    """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
-    for change in changes:
-        if not _is_made(files, change):
-            if isinstance(change, Place) and not change.beside:
-                _describe_again(files, change)
-            _apply(files, [change])
-        elif not isinstance(change, Remove):
-            _welcome_again(files, change.target if isinstance(change, Move) else change.key)
-
-
-def _describe_again(files: RecordFiles, change: Place) -> None:
-    # With the power gone, what was staged may have lost its attributes and not its bytes.
-    fd = files.data.open(_STAGED + change.file)
-    try:
-        xattrs.apply(fd, change.attributes)
-    finally:
-        os.close(fd)
-
-
-def _welcome_again(files: RecordFiles, key: str) -> None:
-    # With the power gone, the text of a long key may have been lost where its value was not.
-    path = files.path(key)
-    if files.data.has(path):
-        files.welcome(key, path)
-
-
-def _is_made(files: RecordFiles, change: Change) -> bool:
-    """Return whether a change is in the files, or what has come after it."""
-    path = files.path(change.target if isinstance(change, Move) else change.key)
-    known = files.find(path)
-    if isinstance(change, Remove):
-        return known is None or known.version >= change.version
-    version = change.record.version if isinstance(change, Put) else change.attributes.version
-    if known is not None and known.version >= version:
-        # With the power gone before its bytes were on disk, a file may have no more than its attributes.
-        return known.version > version or not isinstance(change, Put) or files.data.read(path) == change.record.payload
-    return isinstance(change, Place) and not _is_staged(files, change)
-
-
-def _is_staged(files: RecordFiles, change: Place) -> bool:
-    """Return whether a value is there to be placed: it may have gone since, or be torn with the power gone."""
-    try:
-        return change.attributes.fit(files.data.read(_STAGED + change.file))
-    except FileNotFoundError:
-        return False

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
+from diskdict.applying import put
 from diskdict.behind import FolderBehind, weight
-from diskdict.committing import put
 from diskdict.repeating import Repeater
 from diskdict.store import NOT_SET, Record, Records
 

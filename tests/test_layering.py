@@ -20,7 +20,7 @@ LAYERS = (
     ("companions", "opening", "journalfile"),
     ("finding",),
     ("records",),
-    ("scanning",),
+    ("scanning", "applying"),
     ("snapshots",),
     ("reading",),
     ("committing",),

@@ -85,6 +85,10 @@ def work_without_descriptors(folder: Path, home: str, durability: str, deeds: in
     return times, wrong
 
 
+REFUSED = MemoryError, OSError
+"""What too little memory is told by: a file that cannot be read as a whole is too large."""
+
+
 def work_without_memory(folder: Path, durability: str) -> list[str]:
     """Read and write what is larger than the memory that is left; return what went wrong."""
     wrong = []
@@ -102,7 +106,7 @@ def work_without_memory(folder: Path, durability: str) -> list[str]:
                 try:
                     act()
                     wrong.append("there was memory enough")
-                except MemoryError:
+                except REFUSED:
                     pass
             d["small"] += " and second"
         with limited(resource.RLIMIT_AS, taken + 2 * len(LARGE)):
@@ -110,7 +114,7 @@ def work_without_memory(folder: Path, durability: str) -> list[str]:
             try:
                 d["large"]
                 wrong.append("there was memory enough to read")
-            except MemoryError:
+            except REFUSED:
                 pass
         if dict(d) != {"large": LARGE, "small": "first and second"}:
             wrong.append(f"there is {[*d]}")

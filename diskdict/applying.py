@@ -1,0 +1,101 @@
+"""Bringing changes to the files of a store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from diskdict import attributes as xattrs
+from diskdict.attributes import attributes_of
+from diskdict.journal import Amend, Change, Move, Place, Put, Reading, Remove
+from diskdict.layout import TMP
+from diskdict.records import RecordFiles
+from diskdict.store import Record
+
+STAGED: Final = f"../{TMP}/"
+"""Where values wait to be placed, from the folder of the shards."""
+
+
+def latest(reading: Reading) -> Iterable[Change]:
+    """Return the last change of each key, removals first: each is of a whole record, so that no other counts."""
+    last = {change.key: change for group in reading.groups for change in group.changes}
+    return sorted(last.values(), key=lambda change: not isinstance(change, Remove))
+
+
+def apply(files: RecordFiles, changes: Iterable[Change]) -> None:
+    """Make changes in the files that nobody else has changed since."""
+    for change in changes:
+        path = files.path(change.key)
+        if isinstance(change, Remove):
+            with contextlib.suppress(FileNotFoundError):
+                files.remove(path)
+        elif isinstance(change, Put):
+            put(files, change.key, change.record)
+        elif isinstance(change, Place):
+            # What is there now matters only to what has to tell the two by their attributes.
+            old = files.find(path) if change.beside else None
+            files.welcome(change.key, path)
+            files.place(path, STAGED + change.file, change.attributes, old, beside=change.beside, again=True)
+        else:
+            old = files.find(path)
+            if old is not None and isinstance(change, Amend):
+                files.amend(path, old, change.attributes)
+            elif old is not None and isinstance(change, Move):
+                files.move(path, change.target, files.path(change.target), old, change.attributes)
+
+
+def put(files: RecordFiles, key: str, record: Record) -> None:
+    """Put a record in the files as it is."""
+    path = files.path(key)
+    old = files.find(path) if files.companions.sidecars else None
+    files.write(key, path, record.payload, attributes_of(record), old, record.updated)
+
+
+def apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
+    """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
+    for change in changes:
+        if not is_made(files, change):
+            if isinstance(change, Place) and not change.beside:
+                _describe_again(files, change)
+            apply(files, [change])
+        elif not isinstance(change, Remove):
+            _welcome_again(files, change.target if isinstance(change, Move) else change.key)
+
+
+def _describe_again(files: RecordFiles, change: Place) -> None:
+    # With the power gone, what was staged may have lost its attributes and not its bytes.
+    fd = files.data.open(STAGED + change.file)
+    try:
+        xattrs.apply(fd, change.attributes)
+    finally:
+        os.close(fd)
+
+
+def _welcome_again(files: RecordFiles, key: str) -> None:
+    # With the power gone, the text of a long key may have been lost where its value was not.
+    path = files.path(key)
+    if files.data.has(path):
+        files.welcome(key, path)
+
+
+def is_made(files: RecordFiles, change: Change) -> bool:
+    """Return whether a change is in the files, or what has come after it."""
+    path = files.path(change.target if isinstance(change, Move) else change.key)
+    known = files.find(path)
+    if isinstance(change, Remove):
+        return known is None or known.version >= change.version
+    version = change.record.version if isinstance(change, Put) else change.attributes.version
+    if known is not None and known.version >= version:
+        # With the power gone before its bytes were on disk, a file may have no more than its attributes.
+        return known.version > version or not isinstance(change, Put) or files.data.read(path) == change.record.payload
+    return isinstance(change, Place) and not _is_staged(files, change)
+
+
+def _is_staged(files: RecordFiles, change: Place) -> bool:
+    """Return whether a value is there to be placed: it may have gone since, or be torn with the power gone."""
+    try:
+        return change.attributes.fit(files.data.read(STAGED + change.file))
+    except FileNotFoundError:
+        return False
