@@ -2,6 +2,7 @@
 
 from diskdict.backends import open_store
 from diskdict.codecs import Codec
+from diskdict.datastore import DataStore, get_instance
 from diskdict.disk import DiskDict, Stats, open_dict
 from diskdict.errors import (
     ClosedError,
@@ -32,6 +33,7 @@ __all__ = [
     "Codec",
     "ConflictError",
     "CorruptValueError",
+    "DataStore",
     "DiskDict",
     "DiskDictError",
     "DurabilityError",
@@ -50,6 +52,7 @@ __all__ = [
     "Stats",
     "StoreLockedError",
     "VerificationError",
+    "get_instance",
     "open_dict",
     "open_store",
 ]

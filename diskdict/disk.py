@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 from diskdict import backup as backups
 from diskdict import repair as repairs
@@ -152,6 +152,8 @@ class DiskDict(StoreDict[K, V]):
     ('hello', '{"text":"hello","times":3}')
     """
 
+    _kind: ClassVar[str] = "dict"
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -176,7 +178,7 @@ class DiskDict(StoreDict[K, V]):
     ) -> None:
         # All that was given, to open the folder again from a pickle; so it stands first.
         self._options = cast(Options, {name: value for name, value in locals().items() if name in _OPTION_NAMES})
-        self._path = _fresh_path() if path is None else _absolute(path)
+        self._path = _fresh_path() if path is None else absolute(path)
         resolved = resolve(codec)
         expiry(None, default_ttl, 0.0)
         if cleanup_interval is not None:
@@ -202,6 +204,7 @@ class DiskDict(StoreDict[K, V]):
         given = self._options
         return FolderStore(
             self._path,
+            kind=self._kind,
             codec=codec,
             shards=given["shards"],
             limits=given["limits"],
@@ -280,7 +283,7 @@ class DiskDict(StoreDict[K, V]):
         `progress` is as in `verify`.
         """
         self.flush()
-        return backups.backup(self._folder, _absolute(target), progress)
+        return backups.backup(self._folder, absolute(target), progress)
 
     def stats(self) -> Stats:
         """Return numbers about the folder; every file is looked at."""
@@ -380,7 +383,8 @@ def _close_all() -> None:
             stack.callback(handle.close)
 
 
-def _absolute(path: str | os.PathLike[str]) -> str:
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return the path of a store as a whole one; what cannot be one is a TypeError or a ValueError."""
     given = os.fspath(path)
     if not isinstance(given, str):
         raise TypeError(f"the path of a store is str or os.PathLike[str], not {path!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from diskdict.errors import InvalidValueError, LimitError
+from diskdict.errors import InvalidKeyError, InvalidValueError, LimitError
 
 
 class _Fields(NamedTuple):
@@ -12,6 +12,7 @@ class _Fields(NamedTuple):
     value_bytes: int | None = None
     total_bytes: int | None = None
     json_object_only: bool = False
+    str_keys_only: bool = False
 
 
 class Limits(_Fields):
@@ -27,6 +28,8 @@ class Limits(_Fields):
         Bytes of all values as they lie on disk.
     json_object_only: bool
         Refuse values that are not a plain dict.
+    str_keys_only: bool
+        Refuse keys that are not str.
 
     Notes
     -----
@@ -41,16 +44,20 @@ class Limits(_Fields):
         value_bytes: int | None = None,
         total_bytes: int | None = None,
         json_object_only: bool = False,
+        str_keys_only: bool = False,
     ) -> Limits:
         _check_number("key_chars", key_chars)
         _check_number("value_bytes", value_bytes)
         _check_number("total_bytes", total_bytes)
-        if type(json_object_only) is not bool:
-            raise ValueError(f"json_object_only is True or False, not {json_object_only!r}")
-        return super().__new__(cls, key_chars, value_bytes, total_bytes, json_object_only)
+        for name, switch in (("json_object_only", json_object_only), ("str_keys_only", str_keys_only)):
+            if type(switch) is not bool:
+                raise ValueError(f"{name} is True or False, not {switch!r}")
+        return super().__new__(cls, key_chars, value_bytes, total_bytes, json_object_only, str_keys_only)
 
     def check_key(self, key: object, text: str) -> None:
-        """Raise LimitError where `key`, whose text is `text`, is too long."""
+        """Raise LimitError where `key`, whose text is `text`, is too long, InvalidKeyError where it had to be a str."""
+        if self.str_keys_only and not isinstance(key, str):
+            raise InvalidKeyError(f"this store takes keys of type str only, not {type(key).__qualname__}")
         if self.key_chars is not None:
             met = len(key if isinstance(key, str) else text)
             _check("key_chars", self.key_chars, met, "characters")

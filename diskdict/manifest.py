@@ -13,6 +13,8 @@ from diskdict.layout import LOCK, MANIFEST, OWN_NAMES, Shards
 from diskdict.limits import Limits
 
 FORMAT: Final = 1
+ALSO_OPEN: Final = {"dict": ("datastore",)}
+"""Kinds of stores that open as another kind, too."""
 _NAMES: Final = "escape-1"
 _TEMPORARY: Final = MANIFEST + ".new"
 
@@ -114,7 +116,8 @@ def save(folder: Folder, manifest: Manifest) -> None:
 
 def agree(found: Manifest, wanted: Manifest, path: str, *, shards_given: bool) -> None:
     """Raise a FormatError that names both where a store is not what its opener expects."""
-    pairs = [("kind", found.kind, wanted.kind), ("codec", found.codec, wanted.codec)]
+    kind = found.kind if found.kind in ALSO_OPEN.get(wanted.kind, ()) else wanted.kind
+    pairs = [("kind", found.kind, kind), ("codec", found.codec, wanted.codec)]
     if shards_given:
         pairs.append(("shards", str(found.shards), str(wanted.shards)))
     for what, there, asked in pairs:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shelve
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import key_value_ds
 import pytest
 from diskcache import Cache
 from iodict import IODict
 
-from diskdict import DiskDict, InvalidValueError, KeyExistsError, LimitError, Limits, StoreLockedError
+from diskdict import (
+    DataStore,
+    DiskDict,
+    InvalidValueError,
+    KeyExistsError,
+    KeyNotFoundError,
+    LimitError,
+    Limits,
+    StoreLockedError,
+    get_instance,
+)
 
 README = Path(__file__).parent.parent / "README.rst"
-ROW = re.compile(r"   \* - (iodict|shelve|diskcache)\n     - ``(.+)``\n     - ``(.+)``\n     - .+")
+ROW = re.compile(r"   \* - (iodict|shelve|diskcache|key-value-ds)\n     - ``(.+)``\n     - ``(.+)``\n     - .+")
 
 Names = dict[str, Any]
 Check = Callable[[Names, Any, Any], None]
@@ -167,6 +180,63 @@ def checked(names: Names, there: Any, here: Any) -> None:
     assert here.ok
 
 
+@row("ds = key_value_ds.get_instance(name)")
+def instance(names: Names, there: Any, here: Any) -> None:
+    names["store"].create("k", {"n": 1})
+    assert Path(names["file"]).stat().st_size == key_value_ds.config.MAX_LOCAL_STORAGE_SIZE
+    assert (names["store"].path / "data").is_dir()
+
+
+@row('ds.create("k", {"n": 1}, ttl=60)')
+def created(names: Names, there: Any, here: Any) -> None:
+    with DiskDict(names["other"]) as beside:
+        beside.set("k", 1, ttl=60)
+        assert 50 < beside.ttl("k") <= 60
+    names["store"].create("short", {}, ttl=0.001)
+    names["ds"].create("short", {}, ttl=0.9)
+    value, _, ttl = names["ds"]._DataStore__data["short"]
+    assert (value, ttl) == ({}, 0)
+    time.sleep(0.002)
+    assert "short" not in names["store"]
+
+
+@row('ds.create("expired", {})')
+def created_again(names: Names, there: Any, here: Any) -> None:
+    assert isinstance(there, ValueError)
+    assert here is None
+    assert names["store"]["expired"] == {}
+
+
+@row('ds.create("large", {"x": "y" * 20_000})')
+def created_large(names: Names, there: Any, here: Any) -> None:
+    assert there is None
+    assert isinstance(here, LimitError)
+
+
+@row('ds.get("missing")')
+def missing(names: Names, there: Any, here: Any) -> None:
+    assert type(there) is ValueError
+    assert isinstance(here, KeyNotFoundError)
+    assert isinstance(here, ValueError)
+    assert isinstance(here, KeyError)
+
+
+@row('ds.get("old").update(n=2)')
+def changed(names: Names, there: Any, here: Any) -> None:
+    assert (names["ds"].get("old"), names["store"].get("old")) == ({"n": 2}, {"n": 1})
+
+
+@row('ds.delete("missing")')
+def deleted(names: Names, there: Any, here: Any) -> None:
+    assert there is None
+    assert isinstance(here, KeyNotFoundError)
+
+
+@row("ds.delete_all()")
+def all_deleted(names: Names, there: Any, here: Any) -> None:
+    assert (there, here) == (None, 1)
+
+
 def evaluated(code: str, names: Names) -> Any:
     """Execute one side of a row; return its value, or the error it raised."""
     try:
@@ -183,13 +253,24 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def names(request: pytest.FixtureRequest, tmp_path: Path) -> Names:
+def names(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
     """What the code of a row may use: stores of both kinds with two keys, unless the row opens its own."""
     found: Names = {"IODict": IODict, "Cache": Cache, "shelve": shelve, "DiskDict": DiskDict, "Limits": Limits}
     found |= {"path": str(tmp_path / "here"), "file": str(tmp_path / "there"), "other": str(tmp_path / "other")}
     found["new"] = str(tmp_path / "new")
+    found |= {"key_value_ds": key_value_ds, "get_instance": get_instance, "name": "there"}
     found["function"] = lambda: "computed"
     origin, there, here = request.getfixturevalue("cells")
+    if origin == "key-value-ds":
+        monkeypatch.setattr(key_value_ds.config, "LOCAL_STORAGE_PREPEND_PATH", str(tmp_path))
+        monkeypatch.setattr(key_value_ds.config, "MAX_LOCAL_STORAGE_SIZE", 100_000)
+        if not there.startswith("ds = "):
+            found["ds"], found["store"] = key_value_ds.get_instance("there"), DataStore(found["path"])
+            for store in (found["ds"], found["store"]):
+                store.create("old", {"n": 1})
+                store.create("expired", {}, ttl=0)
+            time.sleep(0.002)
+        return found
     with DiskDict(found["path"]) as d:
         d["k"], d["last"] = "old", 2
     if not here.startswith("d = "):
@@ -223,9 +304,12 @@ def test_a_row_does_what_it_says(cells: tuple[str, str, str], names: Names) -> N
     try:
         CHECKS[there](names, left, right)
     finally:
-        for name in ("d", "s", "cache"):
+        for name in ("d", "s", "cache", "store"):
             if name in names:
                 names[name].close()
+        if "ds" in names:
+            names["ds"]._DataStore__mmap.close()
+            os.close(names["ds"]._DataStore__fd)
 
 
 def test_every_row_is_checked() -> None:

@@ -37,6 +37,7 @@ LAYERS = (
     ("core",),
     ("repair", "backup"),
     ("disk",),
+    ("datastore",),
     ("__init__",),
 )
 """A module imports only from the lines above its own, never from its own line: so backends do not know each other."""
