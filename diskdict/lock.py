@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 import ujson
 
-from diskdict.errors import LockUnsupportedError, StoreLockedError
+from diskdict.errors import FormatError, LockUnsupportedError, StoreLockedError
 from diskdict.files import READ, READ_WRITE, Folder, sync
 from diskdict.layout import LOCK
 
@@ -160,6 +160,8 @@ class LockFile:
         Somebody else has the folder.
     LockUnsupportedError
         The filesystem knows no locks.
+    FormatError
+        It is a second name of something else, which is not to be written to.
 
     Notes
     -----
@@ -177,11 +179,12 @@ class LockFile:
         try:
             while not self._try(deadline):
                 sleep(min(0.01, max(0.0, deadline - time.monotonic())))
-            content = self._read()
+            self.page = decode_page(self._read())
+            if self.page is None and os.fstat(self.fd).st_nlink > 1:
+                raise FormatError(f"{folder.path}/{LOCK} is a second name of a file that is no lockfile; remove it")
         except BaseException:
             os.close(self.fd)
             raise
-        self.page = decode_page(content)
 
     def _open(self) -> int:
         if self.shared:

@@ -731,3 +731,21 @@ def test_what_was_staged_may_be_torn(
     with DiskDict(folder, codec="raw", readonly=readonly) as d:
         assert dict(d) == {"k": seen, "l": b"other"}
         assert not [each for each in d.verify().problems if each.problem == "stripped"]
+
+
+def test_second_name_of_something_else_is_no_lock(folder: Path, tmp_path: Path) -> None:
+    """A hard link to a file of somebody's is not written to as if it were the lockfile; a copy by links opens."""
+    with DiskDict(folder) as d:
+        d["k"] = 1
+    copy, mine = folder / "lock.copy", tmp_path / "mine"
+    mine.write_text("my own text")
+    (folder / "lock").rename(copy)
+    (folder / "lock").hardlink_to(mine)
+    with pytest.raises(FormatError, match="second name"):
+        DiskDict(folder)
+
+    assert mine.read_text() == "my own text"
+    (folder / "lock").unlink()
+    (folder / "lock").hardlink_to(copy)
+    with DiskDict(folder) as d:
+        assert d["k"] == 1

@@ -132,8 +132,8 @@ def _device(number: int) -> Callable[[Path, Path], None]:
 
 
 NEEDS_ROOT: Final = frozenset({"null", "zero", "full"})
-WRITTEN_IN_PLACE: Final = frozenset({("lock", "hard link"), ("value", "hard link")})
-"""A second name of a file is that file: its page, or its attributes, are changed by what is right to do."""
+WRITTEN_IN_PLACE: Final = frozenset({("value", "hard link")})
+"""A second name of a file is that file: its attributes are changed by what is right to do."""
 ALWAYS: Final = frozenset({"link to what was there", "link to a folder"})
 KEPT: Final = frozenset({"link to what was there"})
 KINDS: Final[dict[str, Callable[[Path, Path], None]]] = {
