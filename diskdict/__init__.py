@@ -25,6 +25,7 @@ from diskdict.info import Info
 from diskdict.limits import Limits
 from diskdict.repair import Problem, Report
 from diskdict.store import FOREVER, NOT_SET
+from diskdict.together import Entry
 
 __all__ = [
     "FOREVER",
@@ -37,6 +38,7 @@ __all__ = [
     "DiskDict",
     "DiskDictError",
     "DurabilityError",
+    "Entry",
     "FormatError",
     "Info",
     "InvalidKeyError",

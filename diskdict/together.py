@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Final, Self, cast
+from typing import Final, Generic, NamedTuple, Self, cast
 
 from diskdict.expiring import Expiring
 from diskdict.face import K, Pairs, V, pairs
+from diskdict.info import pack, unpack
 from diskdict.keys import find
-from diskdict.store import ABSENT, NOT_SET, Store, Ttl
+from diskdict.store import ABSENT, NEVER, NOT_SET, Store, Ttl
 from diskdict.transactions import Transactions
 from diskdict.values import ask
 
 _CHUNK: Final = 1_000
+
+
+class Entry(NamedTuple, Generic[K, V]):
+    """A key with all that belongs to it, to be carried to another dict.
+
+    Times are seconds since the epoch. Without ``expires_at`` it does not expire, without ``created_at`` it is created
+    when it is stored there.
+    """
+
+    key: K
+    value: V
+    expires_at: float | None = None
+    created_at: float | None = None
+    metadata: Mapping[str, object] = {}
 
 
 class Together(Expiring[K, V]):
@@ -89,6 +105,43 @@ class Together(Expiring[K, V]):
         for text in encoded:
             values.forget(text)
 
+    def entries(self) -> Iterator[Entry[K, V]]:
+        """Yield each key with its value, expiry, creation and metadata, in order: what `restore` takes."""
+        for key in self:
+            text = self._settled(key)
+            record = ask(self._store.get, text)
+            value = NOT_SET if record is None else self._values.decoded(text, record)
+            if record is not None and value is not NOT_SET:
+                expires = None if record.expires == NEVER else record.expires
+                yield Entry(key, value, expires, record.created, unpack(record.meta))
+
+    def restore(self, entries: Iterable[Entry[K, V]]) -> None:
+        """Store keys as `entries` has them, in that order: all of them, or none where one is refused.
+
+        A key that is there gets value, expiry and metadata, and keeps its place and its time of creation.
+        ``default_ttl`` is not applied. A refusal names its key in a note. ValueError for a time that is none.
+        """
+        values = self._values
+        changed = []
+        with self._store.together() as staged:
+            for entry in entries:
+                try:
+                    text, spelled = values.key(entry.key)
+                    staged.put(
+                        text,
+                        values.encoded(entry.value),
+                        expires=NEVER if entry.expires_at is None else _time(entry.expires_at),
+                        meta=pack(entry.metadata),
+                        spelling=spelled,
+                        created=None if entry.created_at is None else _time(entry.created_at),
+                    )
+                except ValueError as error:
+                    error.add_note(f"key {entry.key!r}")
+                    raise
+                changed.append(text)
+        for text in changed:
+            values.forget(text)
+
     def delete_many(self, keys: Iterable[K]) -> dict[K, bool]:
         """Remove all the keys as one; say for each whether it was there."""
         asked = {key: find(key) for key in keys}
@@ -117,3 +170,12 @@ class Together(Expiring[K, V]):
             with self.transaction():
                 for key, value in chunk:
                     self[key] = value
+
+
+def _time(given: float) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
+        raise ValueError(f"a time is seconds since the epoch, not {given!r}")
+    try:
+        return float(given)
+    except OverflowError:
+        raise ValueError("a time of more seconds than a float can hold") from None
