@@ -60,6 +60,12 @@ def spelling(key: object, text: str) -> str | None:
     return None if given == text else given
 
 
+def spelled(key: object) -> str:
+    """Return the text of `key` as it was given: what `decode` makes `key` of again. InvalidKeyError as in `encode`."""
+    text = encode(key)
+    return spelling(key, text) or text
+
+
 def respelled(text: str, spelling: str) -> Key:
     """Return the key of `text` as `spelling` has it, or plain where that is no spelling of this key."""
     try:

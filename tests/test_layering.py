@@ -39,15 +39,25 @@ LAYERS = (
     ("disk",),
     ("datastore",),
     ("__init__",),
+    ("cli.screen", "cli.source"),
+    ("cli.failures",),
+    ("cli.jsontext", "cli.parsing"),
+    ("cli.printing", "cli.access", "cli.lines", "cli.foreign"),
+    ("cli.single", "cli.listing", "cli.care", "cli.transfer", "cli.completion"),
+    ("cli.__init__",),
+    ("__main__",),
 )
 """A module imports only from the lines above its own, never from its own line: so backends do not know each other."""
 
 INSIDE_FUNCTIONS = {
+    "dbm": "import time, and only for who imports such a file",
     "decimal": "import time, and only where such a value is met",
     "hashlib": "import time, and only for a key too long for a file name",
     "pathlib": "import time, and only for those who ask for a path",
     "pickle": "import time, and only for the codec of that name",
     "platformdirs": "import time, and only for a store without a path",
+    "rich": "an optional extra, and takes longer to load than most commands run",
+    "sqlite3": "import time, and only for who imports such a file",
     "urllib": "import time, and only for a URL",
     "uuid": "import time, and only where such a value is met",
 }

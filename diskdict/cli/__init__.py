@@ -1,0 +1,43 @@
+"""The command ``diskdict``: `main`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from diskdict.cli import care, completion, listing, single, transfer
+from diskdict.cli.failures import FINE, INTERRUPTED, code_of, sentence_of, tell
+from diskdict.cli.parsing import Commands
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, that of the process unless given, and return its exit code; see `diskdict.cli.failures`.
+
+    SystemExit with such a code where ``--help`` was asked for or the arguments are wrong.
+    """
+    try:
+        options = _commands().parser.parse_args(arguments)
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has had enough. What is still buffered would be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # nobody at a shell wants a traceback
+        tell(sentence_of(error))
+        return code_of(error)
+    return code
+
+
+def _commands() -> Commands:
+    commands = Commands()
+    single.add(commands)
+    listing.add(commands)
+    care.add(commands)
+    transfer.add(commands)
+    completion.add(commands)
+    return commands
