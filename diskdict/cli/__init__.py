@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from diskdict.cli import care, completion, listing, single, transfer
-from diskdict.cli.failures import FINE, INTERRUPTED, code_of, sentence_of, tell
+from diskdict.cli.failures import FINE, INTERRUPTED, USAGE, code_of, sentence_of, tell
 from diskdict.cli.parsing import Commands
 
 
@@ -17,13 +17,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit with such a code where ``--help`` was asked for or the arguments are wrong.
     """
     try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has had enough.
+        code = FINE
+    except OSError as error:
+        tell(f"stdout: {sentence_of(error)}")
+        code = USAGE
+    # What is still buffered would be tried again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
         options = _commands().parser.parse_args(arguments)
         code: int = options.run(options)
-        sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads has had enough. What is still buffered would be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
+        raise
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED

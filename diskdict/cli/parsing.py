@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NoReturn
 
 from diskdict import FOREVER, keys
@@ -36,6 +36,23 @@ the KEY is a str as it stands (str), or typed as "diskdict keys" shows it: =i42 
 
 class _Parser(argparse.ArgumentParser):
     """Errors in one line."""
+
+    _mixing = False
+
+    def parse_known_args(  # type: ignore[override]  # its overloads are about other namespaces
+        self, args: Sequence[str] | None = None, namespace: Options | None = None
+    ) -> tuple[Options, list[str]]:
+        """Take options between a KEY and what may follow it, too: argparse does that only where it is asked to.
+
+        Then it loses sight of what -- means; so with that the options come first.
+        """
+        if self._mixing or self._subparsers is not None or "--" in (args or ()):
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
 
     def error(self, message: str) -> NoReturn:
         tell(f"{visible(message)}; see {self.prog} --help")
@@ -108,7 +125,7 @@ def add_json(parser: argparse.ArgumentParser, about: str = "answer in JSON") -> 
 def add_key(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add the key, or several, and the switch that says how they are typed."""
     parser.add_argument(
-        "key", metavar="KEY", nargs="+" if several else None, help="put -- before one that begins with -"
+        "key", metavar="KEY", nargs="+" if several else None, help="options, then --, before one that begins with -"
     )
     parser.add_argument("--key-type", choices=("str", "typed"), default="str", help=_TYPED)
 
