@@ -34,12 +34,16 @@ class Pickles:
         self.allowed = allowed
         self.refused = 0
 
-    def load(self, blob: bytes) -> object:
-        """Return the value of a pickle. May run code. _Refused where that is not allowed."""
+    def load(self, blob: bytes, key: object) -> object:
+        """Return the value of a pickle. May run code. _Refused where that is not allowed; other errors name `key`."""
         if not self.allowed:
             self.refused += 1
             raise _Refused
-        return PICKLE.loads(blob)
+        try:
+            return PICKLE.loads(blob)
+        except Exception as error:
+            error.add_note(f"key {key!r}")
+            raise
 
 
 class _Refused(Exception):  # noqa: N818  # nobody outside meets it
@@ -88,7 +92,7 @@ def _iodict(path: str, pickles: Pickles) -> Iterator[Source]:
             key = _attribute(each, "user.key")
             name = os.path.basename(each) if key is None else key.decode()
             blob = _content(each)
-            yield Item(Entry(name, pickles.load(blob), created_at=created), len(blob), each)
+            yield Item(Entry(name, pickles.load(blob, name), created_at=created), len(blob))
 
     yield Source(len(born), items())
 
@@ -119,7 +123,7 @@ def _shelve(path: str, pickles: Pickles) -> Iterator[Source]:
         def items() -> Iterator[Item]:
             for name in names:
                 key, blob = name.decode(), shelf[name]
-                yield Item(Entry(key, pickles.load(blob)), len(blob), f"key {key!r}")
+                yield Item(Entry(key, pickles.load(blob, key)), len(blob))
 
         yield Source(len(names), items())
 
@@ -137,16 +141,16 @@ def _sqlitedict(path: str, pickles: Pickles) -> Iterator[Source]:
         def items() -> Iterator[Item]:
             for key, stored in database.execute(f"SELECT key, value FROM {quoted} ORDER BY rowid"):  # noqa: S608
                 with contextlib.suppress(_Refused):
-                    value = _decoded(stored, pickles)
-                    yield Item(Entry(key, value), _size(stored), f"key {key!r}")
+                    value = _decoded(stored, key, pickles)
+                    yield Item(Entry(key, value), _size(stored))
 
         yield Source(total, items())
 
 
-def _decoded(stored: object, pickles: Pickles) -> object:
+def _decoded(stored: object, key: object, pickles: Pickles) -> object:
     """Return a value of a sqlitedict: its user chose how it was encoded, and a pickle, JSON and neither look unlike."""
     if isinstance(stored, bytes):
-        return pickles.load(stored) if stored[:1] == b"\x80" and stored[-1:] == b"." else stored
+        return pickles.load(stored, key) if stored[:1] == b"\x80" and stored[-1:] == b"." else stored
     if isinstance(stored, str):
         with contextlib.suppress(UsageError):
             return read(stored)
@@ -164,7 +168,7 @@ def _diskcache(path: str, pickles: Pickles) -> Iterator[Source]:
             ):
                 with contextlib.suppress(_Refused):
                     entry = _cached(path, row, pickles)
-                    yield Item(entry, _size(entry.value), f"key {entry.key!r}")
+                    yield Item(entry, _size(entry.value))
 
         yield Source(total, items())
 
@@ -174,13 +178,13 @@ def _cached(path: str, row: tuple[object, ...], pickles: Pickles) -> Carried:
     if isinstance(filename, str):
         value = _content(_inside(path, filename))
     if mode == _PICKLE:
-        value = pickles.load(cast(bytes, value))
+        value = pickles.load(cast(bytes, value), key)
     elif mode == _TEXT:
         value = cast(bytes, value).decode()
     elif mode not in (_RAW, _BINARY):
         raise UsageError(f"{path}: a value of mode {mode!r}, which diskcache does not have")
     return Entry(
-        key if raw else pickles.load(cast(bytes, key)),
+        key if raw else pickles.load(cast(bytes, key), key),
         value,
         expires_at=cast(float | None, expires),
         created_at=cast(float | None, created),

@@ -80,4 +80,4 @@ def source_of(file: Iterable[bytes]) -> Source:
 def _items(lines: Iterator[bytes]) -> Iterator[Item]:
     for number, line in enumerate(lines, 2):
         if not line.isspace():
-            yield Item(entry_of(decoded(line, number), number), len(line), f"line {number}")
+            yield Item(entry_of(decoded(line.rstrip(), number), number), len(line), number)

@@ -14,11 +14,11 @@ CHUNK_BYTES: Final = 8 << 20
 
 
 class Item(NamedTuple):
-    """An entry, how large it is about, and where it was found, to say so when it is refused."""
+    """An entry, how large it is about, and the line it was found in, 0 for none."""
 
     entry: Carried
     size: int
-    where: str
+    line: int = 0
 
 
 class Source(NamedTuple):

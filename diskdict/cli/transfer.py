@@ -134,7 +134,8 @@ def _store(d: Dict, chunk: list[Item], on_conflict: str, counts: dict[str, int])
         with d.transaction():
             d.restore(wanted())
     except ValueError as error:
-        error.add_note(met.where)
+        if met.line:
+            error.add_note(f"line {met.line}")
         raise
     for name, count in found.items():
         counts[name] += count
@@ -150,7 +151,7 @@ def migrate(options: Options) -> int:
     with to_read(options, options.source) as d, open_dict(options.target, codec=options.codec) as target:
         total, done = len(d), 0
         with bar("copying", "keys") as told:
-            for chunk in chunks(Item(entry, d.info(entry.key).size, "") for entry in d.entries()):
+            for chunk in chunks(Item(entry, d.info(entry.key).size) for entry in d.entries()):
                 entries = [item.entry for item in chunk]
                 target.restore(entries)
                 for entry in entries:
