@@ -1,12 +1,17 @@
-"""The command as it is met at a shell: a process of its own, and what it said."""
+"""The command as it is met at a shell, and what it said: as a process of its own, or sooner within this one."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
+
+from diskdict.cli import main
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-W", "error", "-m", "diskdict"]
@@ -36,6 +41,16 @@ def run(*arguments: str | bytes | Path, store: Path | None = None, stdin: bytes 
     err = done.stderr.decode()
     assert "Traceback" not in err, err
     return Said(done.returncode, done.stdout, err)
+
+
+def run_here(*arguments: str | Path, store: Path, stdin: bytes = b"") -> Said:
+    """Run the command to its end in this process."""
+    into, out, err = (io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin, b"", b""))
+    with mock.patch("sys.stdin", into), redirect_stdout(out), redirect_stderr(err):
+        code = main(["--store", *map(str, (store, *arguments))])
+    out.flush()
+    err.flush()
+    return Said(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
 
 
 def start(*arguments: str | Path, store: Path, **pipes: int) -> subprocess.Popen[bytes]:

@@ -127,7 +127,8 @@ def test_set_takes_json_text_and_bytes(
         (b"hello", "line 1, column 1"),
         (b"[1,]", "line 1, column 4"),
         (b"1 2", "line 1, column 3"),
-        (b"NaN", "NaN is not JSON"),
+        (b'["NaN\\"",\n -Infinity]', "line 2, column 2: -Infinity is not JSON"),
+        (b"NaN", "line 1, column 1"),
         (b'"\n\xff"', "line 2, byte 1"),
         (b"[" * 100_000, "nests too deep"),
         (b"[" * 600 + b"]" * 600, ""),
@@ -467,13 +468,17 @@ def test_a_full_disk_behind_stdout_is_told(filled: Path) -> None:
 
 def test_ctrl_c_ends_without_a_traceback(folder: Path) -> None:
     """With the code shells know, and the store opens."""
-    child = start("set", "a", store=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    with child:
-        time.sleep(2)
+    with start("import", store=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        child.stdin.write(b'{"format":"diskdict-lines","version":1}\n')
+        child.stdin.flush()
+        while not (folder / "data").exists():
+            time.sleep(0.01)
         child.send_signal(signal.SIGINT)
         err = child.communicate(timeout=60)[1]
 
     assert (child.returncode, err) == (130, b"diskdict: interrupted\n")
+    assert stored(folder) == {}
 
 
 # ---- for eyes

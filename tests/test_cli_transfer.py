@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from diskcache import Cache
 from iodict import IODict
-from shell import Said, run, start
+from shell import Said, run, run_here, start
 from sqlitedict import SqliteDict
 
 from diskdict import DiskDict, Entry, Limits
@@ -46,7 +46,7 @@ def lines_of(*found: Entry[object, object]) -> bytes:
 
 
 def imported(source: Path | str, store: Path, *options: str, stdin: bytes = b"") -> Said:
-    said = run("import", source, *options, "--json", store=store, stdin=stdin)
+    said = run_here("import", source, *options, "--json", store=store, stdin=stdin)
     assert said.err.count("\n") == (said.code != 0)
     return said
 
@@ -58,11 +58,11 @@ def test_export_and_import_carry_all_that_belongs_to_a_key(filled: Path, tmp_pat
     """Through a pipe and through a file, values, keys, expiry, metadata, creation and order are those of before."""
     file = tmp_path / "file"
 
-    assert run("export", file, store=filled) == (0, b"", "")
+    assert run_here("export", file, store=filled) == (0, b"", "")
     piped = run("export", store=filled)
     assert file.read_bytes() == piped.out
     assert json.loads(imported(file, tmp_path / "a").out) == {"stored": 6, "skipped": 0, "expired": 0}
-    assert imported("-", tmp_path / "b", stdin=piped.out).code == 0
+    assert run("import", store=tmp_path / "b", stdin=piped.out).code == 0
     assert entries(tmp_path / "a") == entries(tmp_path / "b") == entries(filled)
     assert repr(entries(tmp_path / "a")) == repr(entries(filled))
 
@@ -70,7 +70,7 @@ def test_export_and_import_carry_all_that_belongs_to_a_key(filled: Path, tmp_pat
 def test_an_export_says_what_it_is_and_is_private(filled: Path, tmp_path: Path) -> None:
     """Its first line has format and version; nobody else may read it; one that fails leaves what was there."""
     file = tmp_path / "file"
-    run("export", file, store=filled)
+    run_here("export", file, store=filled)
 
     first = json.loads(file.read_text().splitlines()[0])
     assert first == {"format": "diskdict-lines", "version": 1, "keys": 6}
@@ -78,7 +78,7 @@ def test_an_export_says_what_it_is_and_is_private(filled: Path, tmp_path: Path) 
     before = file.read_bytes()
     with Dict(filled) as d:
         d.path_for("short").write_bytes(b"")
-    assert run("export", file, store=filled).code == 4
+    assert run_here("export", file, store=filled).code == 4
     assert file.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["file", "store"]
 
@@ -176,7 +176,7 @@ def test_an_import_that_is_stopped_is_completed_by_the_next(how: signal.Signals,
     stored = entries(folder)
     assert 0 < len(stored) < 20_000
     assert len(stored) % 1000 == 0
-    assert run("verify", store=folder).code == 0
+    assert run_here("verify", store=folder).code == 0
     assert imported(file, folder).code == 0
     assert [(entry.key, entry.value, entry.expires_at, entry.created_at) for entry in entries(folder)] == [
         (f"k{number}", number, 99999999999.5, number + 0.5) for number in range(20_000)
@@ -359,7 +359,7 @@ def test_folders_that_cannot_be_told_are_refused(filled: Path, tmp_path: Path) -
 def test_migrate_carries_all(filled: Path, tmp_path: Path) -> None:
     """To a path or a URL; again, nothing changes."""
     for target in (str(tmp_path / "a"), f"file://{tmp_path}/b", str(tmp_path / "a")):
-        assert run("migrate", filled, target, "--json") == (0, b'{"copied":6}\n', "")
+        assert run_here("migrate", filled, target, "--json", store=filled) == (0, b'{"copied":6}\n', "")
     assert repr(entries(tmp_path / "a")) == repr(entries(tmp_path / "b")) == repr(entries(filled))
 
 
@@ -376,7 +376,7 @@ def test_a_migration_that_is_killed_is_completed_by_the_next(folder: Path, tmp_p
         child.kill()
 
     assert 0 < len(entries(target)) < 10_000
-    assert run("migrate", folder, str(target)) == (0, b"copied  10000\n", "")
+    assert run_here("migrate", folder, str(target), store=folder) == (0, b"copied  10000\n", "")
     assert entries(target) == entries(folder)
 
 
@@ -391,6 +391,6 @@ def test_migrate_refuses(filled: Path, tmp_path: Path) -> None:
         (2, filled, "nonsense://there"),
         (3, filled, filled),
     ):
-        said = run("migrate", source, target)
+        said = run_here("migrate", source, target, store=filled)
         assert (said.code, said.out, said.err.count("\n")) == (code, b"", 1)
     assert not (tmp_path / "new").exists()

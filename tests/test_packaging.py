@@ -82,6 +82,13 @@ def test_wheel_carries_the_licence_and_the_readme(wheel: zipfile.ZipFile) -> Non
     assert (ROOT / "README.rst").read_text(encoding="utf-8").strip() in metadata
 
 
+def test_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
+    """As ``diskdict``."""
+    found = wheel.read(next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))).decode()
+
+    assert found.split() == ["[console_scripts]", "diskdict", "=", "diskdict.cli:main"]
+
+
 def test_import_needs_no_extra_and_loads_nothing_heavy() -> None:
     """A fresh interpreter that has the requirements alone can import the package, and does so quickly."""
     loaded = set(run("-c", IMPORT_ALONE, *sorted(REQUIRED)).split())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from typing import NoReturn
 
 from diskdict import tags
@@ -21,7 +23,7 @@ def written(value: object) -> str:
 def read(text: str, first_line: int = 1) -> object:
     """Return the value of a JSON text, or raise UsageError that says where it is bad, counting from `first_line`."""
     try:
-        value: object = json.loads(text, parse_constant=_refuse)
+        value: object = json.loads(text, parse_constant=partial(_refuse, text))
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise UsageError(f"bad JSON at line {line}, column {error.colno}: {error.msg}") from None
@@ -53,8 +55,10 @@ def decoded(content: bytes, first_line: int = 1) -> str:
         raise UsageError(f"not UTF-8 at line {line}, byte {column}") from None
 
 
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f'{name} is not JSON; write {{"$float": "{_TAGGED[name]}"}}')
+def _refuse(text: str, name: str) -> NoReturn:
+    at = next(found.start() for found in _CONSTANT.finditer(text) if found["name"])
+    raise json.JSONDecodeError(f'{name} is not JSON; write {{"$float": "{_TAGGED[name]}"}}', text, at)
 
 
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<name>-?Infinity|NaN)')
 _TAGGED = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
