@@ -1,7 +1,6 @@
 """Who may change a folder: one thread at a time (`mutation_lock`), one process at a time (`LockFile`).
 
-The order is always thread lock, then lockfile: the lockfile is taken once, at open, and held to the end. Both together
-mean that whatever a mutation sees under the thread lock nobody else is changing.
+The lockfile is taken once, at open, and held to the end: what a mutation sees under the thread lock nobody changes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -44,7 +42,7 @@ class Lock(Protocol):
         """Give the lock back."""
 
 
-Exclusive = AbstractContextManager[object]
+Exclusive = contextlib.AbstractContextManager[object]
 """A re-entrant lock to enter and leave."""
 
 
@@ -161,7 +159,7 @@ class LockFile:
     LockUnsupportedError
         The filesystem knows no locks.
     FormatError
-        It is a second name of something else, which is not to be written to.
+        It is a second name of something else.
 
     Notes
     -----
@@ -175,11 +173,10 @@ class LockFile:
         self.shared = shared
         deadline = time.monotonic() + timeout
         self.fd = self._open()
-        self.page: Page | None = None
         try:
             while not self._try(deadline):
                 sleep(min(0.01, max(0.0, deadline - time.monotonic())))
-            self.page = decode_page(self._read())
+            self.page: Page | None = decode_page(self._read())
             if self.page is None and os.fstat(self.fd).st_nlink > 1:
                 raise FormatError(f"{folder.path}/{LOCK} is a second name of a file that is no lockfile; remove it")
         except BaseException:
