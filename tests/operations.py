@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from diskdict import Entry
+
 Operation = Callable[[Any], object]
 
 FILLED = {"a": 1, "b": 2, "list": [1], "text": "x"}
@@ -70,6 +72,7 @@ CHANGES: dict[str, Operation] = {
     "popitem": lambda d: d.popitem(),
     "rename": lambda d: d.rename("a", "c"),
     "repair": lambda d: d.repair(),
+    "restore": lambda d: d.restore([Entry("c", 3)]),
     "set": lambda d: d.set("a", 3, ttl=5, metadata={"of": "a"}),
     "set_many": lambda d: d.set_many({"a": 3, "c": 3}),
     "set_metadata": lambda d: d.set_metadata("a", {"of": "a"}),
@@ -89,6 +92,7 @@ QUESTIONS: dict[str, Operation] = {
     "__ror__": lambda d: {"c": 3} | d,
     "backup": _back_up,
     "copy": lambda d: d.copy(),
+    "entries": lambda d: list(d.entries()),
     "expires_at": lambda d: d.expires_at("a"),
     "get": lambda d: d.get("a"),
     "get_many": lambda d: d.get_many(["a", "b"]),
