@@ -466,6 +466,21 @@ def test_a_full_disk_behind_stdout_is_told(filled: Path) -> None:
     assert re.fullmatch(rb"diskdict: [^\n]+\n", done.stderr)
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+def test_a_closed_stream_is_no_traceback(closed: str, filled: Path) -> None:
+    """Exit code 2 where there is something to say and nowhere to say it."""
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(COMMAND)} get {'none' if '2' in closed else 'apple'} {closed}"],
+        env=environment(filled),
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.returncode == {">&-": 2, "2>&-": 1, "<&-": 0}[closed]
+    assert done.stderr == {">&-": b"diskdict: stdout is closed\n"}.get(closed, b"")
+
+
 def test_ctrl_c_ends_without_a_traceback(folder: Path) -> None:
     """With the code shells know, and the store opens."""
     with start("import", store=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:

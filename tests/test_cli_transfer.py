@@ -307,6 +307,17 @@ def test_sqlitedict_with_json_needs_no_pickle(folder: Path, tmp_path: Path) -> N
     }
 
 
+def test_sqlitedict_is_read_from_the_table_there_is(folder: Path, tmp_path: Path) -> None:
+    """Whatever its name; of several, from the one that sqlitedict takes by itself, or from none."""
+    theirs = tmp_path / "theirs"
+    for name, code in (('my "own"', 0), ("other", 2), ("unnamed", 0)):
+        with SqliteDict(theirs, tablename=name.replace('"', '""'), autocommit=True, encode=json.dumps) as store:
+            store[name] = 1
+        assert imported(theirs, folder).code == code
+
+    assert [entry.key for entry in entries(folder)] == ['my "own"', "unnamed"]
+
+
 def test_iodict_keeps_the_time_of_creation_and_its_order(folder: Path, tmp_path: Path, needs_attributes: None) -> None:
     """From the attributes that it gives its files."""
     source = iodict(tmp_path / "theirs", {"b": 1, "a": 2})

@@ -16,6 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     SystemExit with such a code where ``--help`` was asked for or the arguments are wrong.
     """
+    if not sys.stdout:
+        # What is opened now would get the number of stdout.
+        tell("stdout is closed")
+        return USAGE
     try:
         try:
             return _run(arguments)

@@ -52,5 +52,6 @@ def sentence_of(error: Exception) -> str:
 
 
 def tell(sentence: str) -> None:
-    """Say on stderr, in one line, what went wrong."""
-    sys.stderr.write(f"{red('diskdict:')} {sentence}\n")
+    """Say on stderr, in one line, what went wrong; nowhere where that is closed."""
+    if sys.stderr:
+        sys.stderr.write(f"{red('diskdict:')} {sentence}\n")

@@ -61,13 +61,13 @@ def kind_of(path: str) -> str:
         if any(_attribute(os.path.join(path, name), "user.birthtime") for name in names):
             return "iodict"
         raise UsageError(f"{path}: what this folder is cannot be told; say so with --from")
+    if os.path.isfile(path) and _content(path, len(_SQLITE)) == _SQLITE:
+        with _database(path) as database:
+            # From Python 3.13 on a shelve may lie in such a file, too.
+            return "shelve" if _tables(database) == ["Dict"] else "sqlitedict"
     import dbm  # this and sqlite3 are for those who import such a file
 
-    kind = dbm.whichdb(path)
-    if kind:
-        return "shelve"
-    with open(path, "rb") as file:
-        return "sqlitedict" if file.read(len(_SQLITE)) == _SQLITE else LINES
+    return "shelve" if dbm.whichdb(path) else LINES
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _shelve(path: str, pickles: Pickles) -> Iterator[Source]:
 @contextmanager
 def _sqlitedict(path: str, pickles: Pickles) -> Iterator[Source]:
     with _database(path) as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = _tables(database)
         table = "unnamed" if "unnamed" in tables else tables[0] if len(tables) == 1 else None
         if table is None:
             raise UsageError(f"{path}: no table 'unnamed', and not one alone, but {tables}")
@@ -212,9 +212,13 @@ def _database(path: str) -> Iterator[Connection]:
         yield database
 
 
-def _content(path: str) -> bytes:
+def _tables(database: Connection) -> list[str]:
+    return [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+
+def _content(path: str, size: int = -1) -> bytes:
     with open(path, "rb") as file:
-        return file.read()
+        return file.read(size)
 
 
 def _size(value: object) -> int:
