@@ -291,3 +291,9 @@ def test_ints_of_any_length() -> None:
     key = -(10**6000)
 
     assert keys.decode(keys.encode(key)) == key
+
+
+@pytest.mark.parametrize("key", ["a", "=a", 1, 1.0, True, -0.0, None, b"=", (True, (1.0, "x"))])
+def test_spelled_is_the_text_of_the_key_as_it_was_given(key: object) -> None:
+    """Reading it gives the same key, of the same type at every depth."""
+    assert repr(keys.decode(keys.spelled(key))) == repr(key)
