@@ -6,8 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from diskdict.backends.file import BUFFER_BYTES, Durability
 from diskdict.disk import DiskDict, LockLike, absolute
@@ -17,6 +16,9 @@ from diskdict.limits import Limits
 from diskdict.manifest import load
 from diskdict.reading import OnCorrupt
 from diskdict.store import Clock, Ttl
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JsonObject = dict[str, object]
 
