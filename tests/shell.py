@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -54,5 +55,10 @@ def run_here(*arguments: str | Path, store: Path, stdin: bytes = b"") -> Said:
 
 
 def start(*arguments: str | Path, store: Path, **pipes: int) -> subprocess.Popen[bytes]:
-    """Start the command."""
-    return subprocess.Popen([*COMMAND, *arguments], env=environment(store), **pipes)
+    """Start the command, such that it hears Ctrl-C: what is started in the background of a script does not."""
+    command = [*COMMAND, *arguments]
+    return subprocess.Popen(command, env=environment(store), preexec_fn=_hear_ctrl_c, **pipes)
+
+
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
