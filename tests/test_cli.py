@@ -487,7 +487,7 @@ def test_ctrl_c_ends_without_a_traceback(folder: Path) -> None:
         assert child.stdin is not None
         child.stdin.write(b'{"format":"diskdict-lines","version":1}\n')
         child.stdin.flush()
-        while not (folder / "data").exists():
+        while not (folder / "diskdict.json").exists():
             time.sleep(0.01)
         child.send_signal(signal.SIGINT)
         err = child.communicate(timeout=60)[1]
