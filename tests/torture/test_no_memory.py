@@ -37,8 +37,8 @@ def starve(plain: Crew, crew: Crew, quick: Path, home: str, scene: str, durabili
 @pytest.mark.parametrize("home", ["attributes"], indirect=True)
 @pytest.mark.parametrize("scene", ["overwrite", "rename", "transaction"])
 def test_an_allocation_fails(plain: Crew, crew: Crew, quick: Path, home: str, scene: str, durability: str) -> None:
-    """With no memory at any moment, here each eleventh, a change is made or not, and the handle goes on."""
-    places = range(random.randrange(1, 12), MANY, 11)
+    """With no memory at any moment, here each 29th, a change is made or not, and the handle goes on."""
+    places = range(random.randrange(1, 30), MANY, 29)
     assert starve(plain, crew, quick, home, scene, durability, places)
 
 

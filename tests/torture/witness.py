@@ -99,7 +99,7 @@ class PowerCut(Witness):
         writer.start("crash_child.write_until_power_fails(say, folder, home, seed, first, durability)", **names)
 
     def _ended(self, writer: Actor, chance: random.Random) -> tuple[int, int]:
-        stamps = [writer.hear() for _ in range(chance.randrange(1, 8 if self.durability == "full" else 2_000))]
+        stamps = [writer.hear() for _ in range(chance.randrange(1, 8 if self.durability == "full" else 700))]
         time.sleep(chance.random() * 0.01)
         cut = time.monotonic()
         self._disk.cut_power()
