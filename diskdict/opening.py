@@ -79,10 +79,10 @@ def open_folder(path: str, wanted: Manifest, way: Way, *, shards_given: bool, li
 
 
 def _make(path: str, mode: int, *, exact: bool) -> None:
-    missing = path
+    missing = os.path.abspath(path)
     parents = []
-    while not os.path.isdir(missing):
-        missing = os.path.dirname(os.path.abspath(missing))
+    while not os.path.isdir(missing) and os.path.dirname(missing) != missing:
+        missing = os.path.dirname(missing)
         parents.append(missing)
     try:
         os.makedirs(path, mode=mode, exist_ok=True)

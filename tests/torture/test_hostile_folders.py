@@ -49,6 +49,13 @@ class Scene:
         shutil.copytree(self._model, self.store)
         intruders.lay_out(self.outside)
 
+    def give_away(self) -> None:
+        """Have a store as it was made that is somebody else's, where anybody may pass."""
+        self.fresh()
+        self._folder.chmod(0o755)
+        for path in (self.store, *self.store.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+
     def attempt(self, operations: list[str], *, user: int = 0, **options: Any) -> list[str]:
         """Do something with the store, one after the other; return what went wrong."""
         before = tree(self.outside)
@@ -158,10 +165,7 @@ def test_parts_that_belong_to_others(plain: Crew, quick: Path, root: bool, part:
     if not root:
         pytest.skip("only root makes files of others")
     scene = Scene(plain, quick, "attributes", "journal")
-    scene.fresh()
-    quick.chmod(0o755)
-    for path in (scene.store, *scene.store.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
+    scene.give_away()
     spoilt_part = PARTS[part](scene.store)
     if spoilt_part.exists():
         os.chown(spoilt_part, 0, 0)
@@ -181,10 +185,7 @@ def test_store_that_belongs_to_others(plain: Crew, quick: Path, root: bool, part
     if not root:
         pytest.skip("only root makes files of others")
     scene = Scene(plain, quick, "attributes", "journal")
-    scene.fresh()
-    quick.chmod(0o755)
-    for path in (scene.store, *scene.store.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
+    scene.give_away()
     os.chown(scene.store / part, 0, 0)
     (scene.store / part).chmod(0o700)
     with plain.actor() as actor, pytest.raises(PermissionError):
