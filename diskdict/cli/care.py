@@ -6,9 +6,9 @@ from diskdict import Report, keys
 from diskdict.cli import printing
 from diskdict.cli.access import to_change
 from diskdict.cli.failures import DAMAGED, FINE
-from diskdict.cli.jsontext import written
 from diskdict.cli.parsing import Commands, Options, add_json
 from diskdict.cli.screen import bar, visible
+from diskdict.jsontext import written
 
 
 def add(commands: Commands) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from diskdict import Entry
 from diskdict.cli.failures import UsageError
-from diskdict.cli.jsontext import read
 from diskdict.cli.source import Carried, Item, Source
 from diskdict.codecs import PICKLE
+from diskdict.jsontext import TextError, read
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -152,7 +152,7 @@ def _decoded(stored: object, key: object, pickles: Pickles) -> object:
     if isinstance(stored, bytes):
         return pickles.load(stored, key) if stored[:1] == b"\x80" and stored[-1:] == b"." else stored
     if isinstance(stored, str):
-        with contextlib.suppress(UsageError):
+        with contextlib.suppress(TextError):
             return read(stored)
     return stored
 

@@ -17,8 +17,8 @@ from typing import Final
 
 from diskdict import Entry, keys
 from diskdict.cli.failures import UsageError
-from diskdict.cli.jsontext import decoded, read, written
 from diskdict.cli.source import Carried, Item, Source
+from diskdict.jsontext import TextError, decoded, read, written
 
 FORMAT: Final = "diskdict-lines"
 VERSION: Final = 1
@@ -65,7 +65,7 @@ def source_of(file: Iterable[bytes]) -> Source:
     first = next(lines, b"")
     try:
         found = read(decoded(first))
-    except UsageError:
+    except TextError:
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise UsageError(f'line 1: this is no export of diskdict, which begins with {{"format":"{FORMAT}", …}}')

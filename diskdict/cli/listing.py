@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
-import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -12,9 +10,10 @@ from diskdict import keys
 from diskdict.cli import printing
 from diskdict.cli.access import Dict, to_read
 from diskdict.cli.failures import FINE
-from diskdict.cli.jsontext import written
 from diskdict.cli.parsing import Commands, Options, add_json, count, utf8
 from diskdict.cli.screen import visible
+from diskdict.jsontext import written
+from diskdict.patterns import matcher
 
 Named = Iterator[tuple[object, str]]
 
@@ -68,8 +67,7 @@ def _chosen(options: Options, d: Dict) -> Named:
     """Return the keys that were asked for, with their texts."""
     named: Named = ((key, keys.spelled(key)) for key in (reversed(d) if options.reverse else iter(d)))
     if options.glob is not None:
-        # Each * takes the shortest way and never goes back, so that no pattern takes exponential time.
-        fits = re.compile(fnmatch.translate(utf8(options.glob))).match
+        fits = matcher(utf8(options.glob))
         named = ((key, text) for key, text in named if fits(text))
     return islice(named, options.limit)
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 
-from diskdict.cli.jsontext import written
 from diskdict.cli.screen import visible
+from diskdict.jsontext import written
 
 
 def put(content: bytes) -> None:

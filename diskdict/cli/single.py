@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-from diskdict import FOREVER, NOT_SET, KeyNotFoundError, keys
-from diskdict.cli import jsontext, printing
+from diskdict import FOREVER, NOT_SET, KeyNotFoundError, jsontext, keys
+from diskdict.cli import printing
 from diskdict.cli.access import to_change, to_fill, to_read
 from diskdict.cli.failures import FINE, NOT_FOUND, tell
 from diskdict.cli.parsing import Commands, Options, add_json, add_key, key_of, ttl, utf8

@@ -8,8 +8,11 @@ from functools import partial
 from typing import NoReturn
 
 from diskdict import tags
-from diskdict.cli.failures import UsageError
 from diskdict.codecs import JSON
+
+
+class TextError(ValueError):
+    """A text is not what it has to be; the message says where."""
 
 
 def written(value: object) -> str:
@@ -21,38 +24,38 @@ def written(value: object) -> str:
 
 
 def read(text: str, first_line: int = 1) -> object:
-    """Return the value of a JSON text, or raise UsageError that says where it is bad, counting from `first_line`."""
+    """Return the value of a JSON text, or raise TextError that says where it is bad, counting from `first_line`."""
     try:
         value: object = json.loads(text, parse_constant=partial(_refuse, text))
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
-        raise UsageError(f"bad JSON at line {line}, column {error.colno}: {error.msg}") from None
+        raise TextError(f"bad JSON at line {line}, column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise UsageError(f"bad JSON from line {first_line}: it nests too deep") from None
+        raise TextError(f"bad JSON from line {first_line}: it nests too deep") from None
     except ValueError as error:
-        raise UsageError(f"bad JSON from line {first_line}: {error}") from None
+        raise TextError(f"bad JSON from line {first_line}: {error}") from None
     try:
         return tags.untag(value) if "$" in text else value
     except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise UsageError(f"bad JSON from line {first_line}: a damaged tag: {error}") from None
+        raise TextError(f"bad JSON from line {first_line}: a damaged tag: {error}") from None
 
 
 def read_object(text: str) -> dict[str, object]:
-    """Return the value of the text of a JSON object, or raise UsageError."""
+    """Return the value of the text of a JSON object, or raise TextError."""
     value = read(text)
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise UsageError("a JSON object is wanted here, as in '{\"name\": 1}'")
+        raise TextError("a JSON object is wanted here, as in '{\"name\": 1}'")
     return value
 
 
 def decoded(content: bytes, first_line: int = 1) -> str:
-    """Return the text of bytes in UTF-8, or raise UsageError as `read` does."""
+    """Return the text of bytes in UTF-8, or raise TextError as `read` does."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         line = first_line + content.count(b"\n", 0, error.start)
         column = error.start - content.rfind(b"\n", 0, error.start)
-        raise UsageError(f"not UTF-8 at line {line}, byte {column}") from None
+        raise TextError(f"not UTF-8 at line {line}, byte {column}") from None
 
 
 def _refuse(text: str, name: str) -> NoReturn:
