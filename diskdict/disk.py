@@ -153,6 +153,7 @@ class DiskDict(StoreDict[K, V]):
     """
 
     _kind: ClassVar[str] = "dict"
+    _folder_type: ClassVar[type[FolderStore]] = FolderStore
 
     def __init__(
         self,
@@ -202,7 +203,7 @@ class DiskDict(StoreDict[K, V]):
 
     def _open_folder(self, codec: str) -> FolderStore:
         given = self._options
-        return FolderStore(
+        return self._folder_type(
             self._path,
             kind=self._kind,
             codec=codec,

@@ -23,8 +23,8 @@ def written(value: object) -> str:
     return JSON.dumps(value).decode()
 
 
-def read(text: str, first_line: int = 1) -> object:
-    """Return the value of a JSON text, or raise TextError that says where it is bad, counting from `first_line`."""
+def parse(text: str, first_line: int = 1) -> object:
+    """Return what a JSON text says, tags as they stand; TextError says where it is bad, counting from `first_line`."""
     try:
         value: object = json.loads(text, parse_constant=partial(_refuse, text))
     except json.JSONDecodeError as error:
@@ -34,10 +34,21 @@ def read(text: str, first_line: int = 1) -> object:
         raise TextError(f"bad JSON from line {first_line}: it nests too deep") from None
     except ValueError as error:
         raise TextError(f"bad JSON from line {first_line}: {error}") from None
+    return value
+
+
+def untagged(value: object, first_line: int = 1) -> object:
+    """Return the value that JSON with tags stands for. TextError for a tag that is none."""
     try:
-        return tags.untag(value) if "$" in text else value
+        return tags.untag(value)
     except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         raise TextError(f"bad JSON from line {first_line}: a damaged tag: {error}") from None
+
+
+def read(text: str, first_line: int = 1) -> object:
+    """Return the value of a JSON text, or raise TextError that says where it is bad, counting from `first_line`."""
+    value = parse(text, first_line)
+    return untagged(value, first_line) if "$" in text else value
 
 
 def read_object(text: str) -> dict[str, object]:

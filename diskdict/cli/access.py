@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from diskdict import DiskDict, FormatError
 from diskdict.cli.failures import UsageError
 from diskdict.cli.parsing import Options, store_of
@@ -27,9 +30,17 @@ def to_fill(options: Options) -> Dict:
 def _opened(options: Options, path: str | None, *, readonly: bool, create: bool) -> Dict:
     path = store_of(options) if path is None else path
     try:
-        return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
+        with codec_hint():
+            return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
     except FileNotFoundError:
         raise UsageError(f"{path}: no store is here") from None
+
+
+@contextmanager
+def codec_hint() -> Iterator[None]:
+    """Have the error of a store with another codec say what to do."""
+    try:
+        yield
     except FormatError as error:
         if "with codec" in str(error):
             error.add_note("say so with --codec")

@@ -1,0 +1,136 @@
+"""The command serve: the store over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from diskdict import Limits
+from diskdict.cli.access import codec_hint
+from diskdict.cli.failures import FINE, UsageError
+from diskdict.cli.parsing import STORE, Commands, Options, count
+from diskdict.cli.screen import visible
+from diskdict.datastore import LIMITS
+
+if TYPE_CHECKING:
+    from diskdict.server import ServedDict
+
+PORT: Final = 8765
+_SHORTEST_TOKEN: Final = 16
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add("serve", serve, "serve the store to other processes over HTTP, and as a page", _EXAMPLES)
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="127.0.0.1; any other needs a token")
+    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"{PORT}; 0 takes one that is free")
+    parser.add_argument("--unix-socket", metavar="FILE", help="listen there instead, for this user alone")
+    parser.add_argument("--token-file", metavar="FILE", help="what is in it has to come with every request")
+    parser.add_argument("--limits", type=_limits, metavar="CHARS,BYTES,BYTES", help=_LIMITS)
+    parser.add_argument("--durability", choices=("process", "interval", "full"), default="process")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this server")
+    parser.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help="whose pages may ask, too")
+    parser.add_argument("--max-body", type=count, default=64 << 20, metavar="BYTES", help="64 MiB unless said")
+    parser.add_argument("--backups", metavar="FOLDER", help="for POST /v1/backup; without it STORE.backups")
+
+
+def serve(options: Options) -> int:
+    """Serve until the process is told to end."""
+    try:
+        from diskdict import server
+    except ImportError as error:
+        raise UsageError(f"{error.name} is not installed; pip install 'diskdict-store[server]'") from None
+    settings = server.Settings(
+        token=_token(options),
+        hosts=tuple(options.allow_host),
+        origins=tuple(options.cors),
+        max_body=options.max_body,
+        backups=None if options.backups is None else os.path.abspath(options.backups),
+    )
+    with ExitStack() as stack:
+        if options.unix_socket is not None:
+            sock = stack.enter_context(server.unix_socket(options.unix_socket))
+            where = f"the socket {options.unix_socket}"
+        else:
+            sock = stack.enter_context(server.listen(options.host, options.port))
+            host, port = sock.getsockname()[:2]
+            where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        served = stack.enter_context(_opened(options))
+        sys.stderr.write(f"serving {visible(str(served.path))} on {visible(where)}\n")
+        sys.stderr.flush()
+        server.run(server.application(served, settings), sock)
+    return FINE
+
+
+def _opened(options: Options) -> ServedDict:
+    from diskdict.server import ServedDict, ServedObjects
+
+    if options.codec == "pickle":
+        raise UsageError("a store of pickles is not served: what comes from elsewhere would run as code")
+    kind = ServedDict if options.limits is None else ServedObjects
+    with codec_hint():
+        return kind(
+            options.store or os.environ.get(STORE) or _own_store(),
+            codec=options.codec,
+            limits=options.limits,
+            durability=options.durability,
+            timeout=options.timeout,
+            cleanup_interval=60.0,
+        )
+
+
+def _own_store() -> Path:
+    import platformdirs  # takes as long to load as all of the package, and only this needs it
+
+    return platformdirs.user_data_path("diskdict", appauthor=False) / "served"
+
+
+def _token(options: Options) -> str | None:
+    if options.token_file is None:
+        if options.unix_socket is None and not _is_loopback(options.host):
+            raise UsageError(f"{options.host} can be reached from elsewhere: say with --token-file who may ask")
+        return None
+    token = Path(options.token_file).read_text(encoding="utf-8", errors="surrogateescape").strip()
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"{options.token_file}: a token is {_SHORTEST_TOKEN} or more characters of ASCII, in one line")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _port(text: str) -> int:
+    port = count(text)
+    if port > 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number to 65535, not {text!r}")
+    return port
+
+
+def _limits(text: str) -> Limits:
+    """Return the limits of a DataStore."""
+    try:
+        key_chars, value_bytes, total_bytes = map(count, text.split(","))
+        return Limits(key_chars, value_bytes, total_bytes, LIMITS.json_object_only, LIMITS.str_keys_only)
+    except (ValueError, argparse.ArgumentTypeError):
+        wanted = "limits are three numbers from 1, as in 32,16384,1073741824"
+        raise argparse.ArgumentTypeError(f"{wanted}, not {text!r}") from None
+
+
+_LIMITS: Final = "serve a DataStore: JSON objects, at most so many characters a key, bytes a value, bytes in all"
+_EXAMPLES: Final = """\
+diskdict serve --store ~/inventory
+curl localhost:8765/v1/keys/apple
+curl -X PUT localhost:8765/v1/keys/apple --json '{"colour": "red"}'
+diskdict serve --limits 32,16384,1073741824 --port 9000
+diskdict serve --host 0.0.0.0 --token-file ~/token --allow-host inventory.example
+The page is at the address that is printed. Without --store it is a store in the user's data folder.
+Ctrl-C and SIGTERM end it: what is under way is finished, then the store is closed."""

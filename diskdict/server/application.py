@@ -1,0 +1,124 @@
+"""All routes of a server, behind its gate: `application`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from diskdict.server.events import Events
+from diskdict.server.exercise import Exercise
+from diskdict.server.gate import Gate
+from diskdict.server.many import ManyKeys
+from diskdict.server.metrics import Metrics
+from diskdict.server.one import OneKey
+from diskdict.server.problems import HANDLERS, handle
+from diskdict.server.served import ServedDict
+from diskdict.server.service import Service
+from diskdict.server.settings import Settings
+from diskdict.server.whole import Whole
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+class Application(Starlette):
+    """The routes over a store; ``events`` are its streams, which end when they are closed."""
+
+    def __init__(self, served: ServedDict, settings: Settings) -> None:
+        self.service = Service(served, settings)
+        self.events = Events(self.service)
+        metrics = Metrics(self.service)
+        whole = Whole(self.service, _version())
+        parts = (OneKey(self.service), ManyKeys(self.service), whole, self.events, Exercise(self.service), metrics)
+        routes = [route for part in parts for route in part.routes()]
+        super().__init__(
+            routes=[*routes, *_PAGE],
+            middleware=[Middleware(metrics.counting), *_cors(settings), Middleware(Gate, settings)],
+            exception_handlers={**HANDLERS, Exception: handle},
+            lifespan=_lifespan,
+        )
+
+
+def _version() -> str:
+    try:
+        return version("diskdict-store")
+    except PackageNotFoundError:
+        # A checkout on the path that was not installed.
+        return "unknown"
+
+
+@asynccontextmanager
+async def _lifespan(app: Application) -> AsyncIterator[None]:
+    app.events.open()
+    # The first question about all keys reads the whole folder; so it is asked before anybody waits for it.
+    await app.service.changing(app.service.served.sizes)
+    try:
+        yield
+    finally:
+        app.events.close()
+        app.service.close()
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.origins:
+        return []
+    exposed = ["ETag", "X-Created-At", "X-Updated-At", "X-Order", "X-Expires-At", "X-TTL", "X-Metadata", "X-Key"]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=exposed,
+        )
+    ]
+
+
+# ---- the page, and the description of all routes
+
+
+@cache
+def _file(name: str) -> bytes | None:
+    found = files("diskdict.server") / "page" / name
+    return found.read_bytes() if found.is_file() else None
+
+
+async def _page(request: Request) -> Response:
+    name = request.path_params.get("name", "index.html")
+    kind = _TYPES.get(name.rpartition(".")[2])
+    content = _file(name) if kind is not None and name[0] not in ".%" else None
+    if content is None:
+        raise HTTPException(404)
+    return Response(content, headers={"cache-control": "no-cache", "content-security-policy": _POLICY}, media_type=kind)
+
+
+async def _openapi(_request: Request) -> Response:
+    document = files("diskdict.server").joinpath("openapi.json").read_bytes()
+    return Response(document, media_type="application/json")
+
+
+_PAGE: Final = [
+    Route("/", _page, methods=["GET"]),
+    Route("/page/{name}", _page, methods=["GET"]),
+    Route("/openapi.json", _openapi, methods=["GET"]),
+]
+
+
+def application(served: ServedDict, settings: Settings | None = None) -> Application:
+    """Return the ASGI application that serves a store. It is opened and closed by who asks for it."""
+    return Application(served, settings or Settings())

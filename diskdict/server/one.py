@@ -1,0 +1,190 @@
+"""The routes of one key: ``/v1/keys/{key}``."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from diskdict.errors import ConflictError, InvalidValueError
+from diskdict.info import describe
+from diskdict.server.answers import Opened, Streamed, answer, headers_of, is_json, opened, plain, told, whole
+from diskdict.server.conditions import conditions_of
+from diskdict.server.problems import RequestError, bad_request
+from diskdict.server.served import Write
+from diskdict.server.service import Service
+from diskdict.server.wire import (
+    AMENDED,
+    amendment_of,
+    canonical,
+    checked_key,
+    expiry_of,
+    header_of,
+    key_of,
+    media_type,
+    meta_of,
+    moment,
+    object_of,
+    parameters,
+    value_of,
+)
+from diskdict.store import Record
+
+SMALL: Final = 64 << 10
+"""Bytes up to which a value is read at once: the disk gives it sooner than a thread would."""
+
+
+class OneKey:
+    """The routes."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._served = service.served
+        self._codec = service.served.manifest.codec
+
+    def routes(self) -> list[Route]:
+        """Return them, the most wanted first."""
+        found = []
+        for path in ("/v1/keys/{key}", "/v1/keys/"):
+            found += [
+                Route(path, self.get, methods=["GET"]),
+                Route(path, self.put, methods=["PUT"]),
+                Route(path, self.delete, methods=["DELETE"]),
+                Route(path, self.create, methods=["POST"]),
+                Route(path, self.patch, methods=["PATCH"]),
+            ]
+        for path in ("/v1/keys/{key}/", "/v1/keys//"):
+            found += [
+                Route(path + "info", self.info, methods=["GET"]),
+                Route(path + "increment", self.increment, methods=["POST"]),
+                Route(path + "rename", self.rename, methods=["POST"]),
+            ]
+        return found
+
+    def _key(self, request: Request) -> str:
+        return canonical(key_of(request, parameters(request, ("key",))))
+
+    # ---- reading
+
+    async def get(self, request: Request) -> Response:
+        """Answer with the value."""
+        text = self._key(request)
+        if self._served.stat_of(text).size <= SMALL:
+            return self._whole(request, text, self._served.record_of(text))
+        value = await self._service.reading(self._opened, text)
+        if value is None:
+            return self._whole(request, text, await self._service.reading(self._served.record_of, text))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(value.stream)
+            headers = headers_of(text, value.stat, self._served.now())
+            unchanged = _unchanged(request, value.stat.version, headers)
+            if unchanged is not None:
+                return unchanged
+            response = Streamed(self._service, value, headers, request.headers)
+            stack.pop_all()
+            return response
+
+    def _whole(self, request: Request, text: str, record: Record) -> Response:
+        headers = headers_of(text, record, self._served.now())
+        return _unchanged(request, record.version, headers) or whole(record, self._codec, headers, request.headers)
+
+    def _opened(self, text: str) -> Opened | None:
+        """Return a large value to be streamed; None for JSON, which is read as a whole to see that it is sound."""
+        stream, stat = self._served.stream_of(text)
+        first = stream.read(1)[0]
+        if not is_json(first, self._codec):
+            return opened(stream, stat, first)
+        stream.close()
+        return None
+
+    async def info(self, request: Request) -> Response:
+        """Answer with what is known besides the value."""
+        text = self._key(request)
+        stat = self._served.stat_of(text)
+        info, now = describe(stat), self._served.now()
+        left = None if info.expires_at is None else max(0.0, info.expires_at - now)
+        fields = info._asdict() | {"key": stat.spelling or text, "ttl": left, "order": stat.order}
+        return answer(fields | {"metadata": told(info.metadata)}, headers={"etag": f'"{info.version}"'})
+
+    # ---- changing
+
+    async def put(self, request: Request) -> Response:
+        """Store the value."""
+        text, write = await self._write(request)
+        version, new = await self._service.changing(self._served.write, text, write, conditions_of(request).holds)
+        return _done(version, 201 if new else 204)
+
+    async def create(self, request: Request) -> Response:
+        """Store the value of a key that is not there."""
+        text, write = await self._write(request)
+        version, _ = await self._service.changing(self._served.add, text, write)
+        return _done(version, 201)
+
+    async def _write(self, request: Request) -> tuple[str, Write]:
+        query = parameters(request, ("key", "ttl", "keep"))
+        text = key_of(request, query)
+        headers = request.headers
+        media = media_type(request)
+        keep = query.get("keep", "false")
+        if keep not in ("true", "false"):
+            raise bad_request("keep is true or false")
+        created = headers.get("x-created-at")
+        write = Write(
+            None,
+            expires=expiry_of(self._served, query.get("ttl", headers.get("x-ttl")), headers.get("x-expires-at")),
+            meta=meta_of(header_of(request, "x-metadata")),
+            created=None if created is None else moment(created),
+            keep=keep == "true",
+        )
+        return text, replace(write, value=value_of(await self._service.body(request), media))
+
+    async def delete(self, request: Request) -> Response:
+        """Remove the key."""
+        text = self._key(request)
+        await self._service.changing(self._served.remove, text, conditions_of(request).holds)
+        return Response(None, 204)
+
+    async def patch(self, request: Request) -> Response:
+        """Change expiry and metadata."""
+        text, fields = self._key(request), await self._service.fields(request, AMENDED)
+        expires, meta = amendment_of(self._served, fields)
+        version = await self._service.changing(self._served.amend, text, expires, meta, conditions_of(request).holds)
+        return _done(version, 204)
+
+    async def increment(self, request: Request) -> Response:
+        """Add to a number."""
+        text = key_of(request, parameters(request, ("key",)))
+        body = await self._service.body(request)
+        delta = object_of(body, ("by",)).get("by", 1) if body else 1
+        if isinstance(delta, bool) or not isinstance(delta, (int, float)):
+            raise bad_request("by is a number")
+        try:
+            value, version = await self._service.changing(self._served.add_to, text, delta)
+        except InvalidValueError:
+            raise
+        except (TypeError, OverflowError) as error:
+            raise RequestError(409, "NotANumber", str(error)) from None
+        return answer({"value": plain(value)}, headers={"etag": f'"{version}"'})
+
+    async def rename(self, request: Request) -> Response:
+        """Give the value another key."""
+        text, fields = self._key(request), await self._service.fields(request, ("to",), ("to",))
+        to = checked_key(fields["to"])
+        await self._service.changing(self._served.move, text, to)
+        return Response(None, 204)
+
+
+def _unchanged(request: Request, version: int, headers: dict[str, str]) -> Response | None:
+    """Return 304 where the reader has this version; ConflictError where another one was asked for."""
+    refused = conditions_of(request).refusal(version)
+    if refused == 412:
+        raise ConflictError(f"the version is {version}, not one of those that were asked for")
+    return None if refused is None else Response(None, refused, headers)
+
+
+def _done(version: int, status: int) -> Response:
+    return Response(None, status, {"etag": f'"{version}"'})

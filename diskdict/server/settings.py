@@ -1,0 +1,33 @@
+"""What a server is told when it starts: `Settings`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an application serves its store.
+
+    Parameters
+    ----------
+    token: str, optional
+        What every request has to bring, but for the page, its files, ``/healthz`` and ``/openapi.json``.
+    hosts: tuple of str
+        Names in ``Host`` that are taken besides addresses and localhost.
+    origins: tuple of str
+        Other origins whose pages may ask (CORS).
+    max_body: int
+        Bytes of the largest body.
+    patience: float
+        Seconds that a client may send or take nothing.
+    backups: str, optional
+        The folder in which copies are made; without it ``STORE.backups``, beside the store.
+    """
+
+    token: str | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    max_body: int = 64 << 20
+    patience: float = 30.0
+    backups: str | None = None

@@ -1,0 +1,89 @@
+"""The routes of the store as a whole: ``/v1/stats``, ``/v1/verify``, ``/v1/backup``, ``/healthz``."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from diskdict import keys
+from diskdict.server.answers import answer
+from diskdict.server.problems import RequestError, bad_request
+from diskdict.server.service import Service
+from diskdict.server.wire import parameters
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+class Whole:
+    """The routes."""
+
+    def __init__(self, service: Service, version: str) -> None:
+        self._service = service
+        self._served = service.served
+        self._version = version
+
+    def routes(self) -> list[Route]:
+        """Return them."""
+        return [
+            Route("/healthz", self.health, methods=["GET"]),
+            Route("/v1/stats", self.stats, methods=["GET"]),
+            Route("/v1/verify", self.verify, methods=["POST"]),
+            Route("/v1/backup", self.backup, methods=["POST"]),
+        ]
+
+    async def health(self, _request: Request) -> Response:
+        """Answer that the server answers."""
+        return answer({"status": "ok"})
+
+    async def stats(self, request: Request) -> Response:
+        """Answer with numbers about the folder."""
+        parameters(request)
+        served = self._served
+        found = await self._service.changing(served.stats)
+        manifest = served.manifest
+        about = {
+            "name": served.path.name,
+            "kind": manifest.kind,
+            "codec": manifest.codec,
+            "durability": served.durability,
+            "limits": manifest.limits.as_json(),
+            "time": served.now(),
+            "version": self._version,
+        }
+        return answer(found._asdict() | about)
+
+    async def verify(self, request: Request) -> Response:
+        """Read every file and answer with what is wrong."""
+        parameters(request)
+        report = await self._service.changing(self._served.verify)
+        problems = [
+            each._asdict() | {"key": None if each.key is None else keys.spelled(each.key)} for each in report.problems
+        ]
+        return answer({"checked": report.checked, "ok": report.ok, "problems": problems})
+
+    async def backup(self, request: Request) -> Response:
+        """Copy the store."""
+        parameters(request)
+        body = await self._service.body(request)
+        name = (await self._service.fields(request, ("name",))).get("name") if body else None
+        if name is None:
+            name = time.strftime("%Y%m%d-%H%M%S")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise bad_request("a name of a copy is 1 to 100 letters, digits, '-', '_' and '.', not beginning with '.'")
+        target = self._backups() / name
+        try:
+            files = await self._service.changing(self._served.backup, target)
+        except FileExistsError:
+            raise RequestError(409, "FileExistsError", f"there is a copy {name!r} already") from None
+        return answer({"path": str(target), "files": files}, 201)
+
+    def _backups(self) -> Path:
+        given = self._service.settings.backups
+        path = self._served.path
+        return path.with_name(path.name + ".backups") if given is None else Path(given)
