@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from diskdict.files import sync
 from diskdict.lock import UNKNOWN, LockFile, Page
 
 _BLOCK: Final = 1 << 20  # numbers reserved at a time: one durable write for a million changes
@@ -22,7 +25,10 @@ class Ledger:
     Notes
     -----
     All writes of the page are durable before the change that they announce begins. The caller holds the mutation lock.
+    ``refusal`` is a context in which a sync that fails is the end of changes; who has the files says which.
     """
+
+    refusal: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, lockfile: LockFile | None, page: Page) -> None:
         self._lockfile = lockfile
@@ -76,7 +82,9 @@ class Ledger:
 
     def _write(self, page: Page) -> None:
         if self._lockfile is not None:
-            self._lockfile.write(page, durable=True)
+            self._lockfile.write(page)
+            with self.refusal():
+                sync(self._lockfile.fd)
         self.page = page
 
     def release(self) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 import ujson
 
 from diskdict.errors import FormatError, LockUnsupportedError, StoreLockedError
-from diskdict.files import READ, READ_WRITE, Folder, sync
+from diskdict.files import READ, READ_WRITE, Folder
 from diskdict.layout import LOCK
 
 if sys.platform == "win32":
@@ -234,12 +234,10 @@ class LockFile:
         _unlock(self.fd)
         return True
 
-    def write(self, page: Page, *, durable: bool = False) -> None:
-        """Write the page, on disk before this returns if `durable`."""
+    def write(self, page: Page) -> None:
+        """Write the page; on disk it is when ``fd`` is synced."""
         os.lseek(self.fd, 0, os.SEEK_SET)
         os.write(self.fd, encode_page(page))
-        if durable:
-            sync(self.fd)
         self.page = page
 
     def release(self) -> None:

@@ -18,7 +18,7 @@ from deeds import HOMES, At, Records, alive, exactly, foreseen, perform, plan, s
 from folders import kill, use_sidecars, value_at
 from mounts import CannotMountError, mounted
 
-from diskdict import DiskDict, DurabilityError, LimitError, Limits, journalfile
+from diskdict import DiskDict, DurabilityError, LimitError, Limits, journalfile, ledger
 from diskdict import files as raw_files
 
 Dict = DiskDict[Any, Any]
@@ -379,6 +379,32 @@ def test_failed_sync_of_the_thread_stops_changes(opened: Open, monkeypatch: pyte
     monkeypatch.undo()
     with pytest.raises(DurabilityError):
         d.close()
+
+
+@pytest.mark.parametrize("durability", ["process", "interval", "full"])
+@pytest.mark.parametrize("before", [{}, {"k": "old"}], ids=["first change", "first expiry"])
+def test_failed_sync_of_what_is_announced(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, durability: str, before: dict[str, str]
+) -> None:
+    """A change is refused, and all after it, where the disk fails to note what comes: nobody asks it again."""
+    d = opened(durability=durability)
+    d.update(before)
+    d.flush()
+
+    def broken(_: int) -> None:
+        raise OSError(5, "broken")
+
+    monkeypatch.setattr(ledger, "sync", broken)
+    with pytest.raises(DurabilityError):
+        d.set("k", "new", ttl=60)
+
+    monkeypatch.undo()
+    with pytest.raises(DurabilityError):
+        d["k"] = "again"
+    assert dict(d) == before
+    d.close()
+    with opened() as other:
+        assert other == before
 
 
 @both

@@ -136,6 +136,7 @@ class FolderStore(FolderUpkeep):
             sidecars=opened.page.sidecars,
             before_sidecar=self.ledger.expect_sidecars,
         )
+        self.ledger.refusal = self.files.refusal
         self._careful = opened.page.suspect or opened.page.expiring
         self.journal = Journal(opened.folder, reserved=self._behind)
         self._pending, self._unsynced = {}, {}
