@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple
 
 from diskdict.committing import FolderCommitter
+from diskdict.errors import DurabilityError
 from diskdict.index import Index
 from diskdict.journal import Change, Put, Remove
 from diskdict.journalfile import Position
@@ -124,8 +125,10 @@ class FolderBehind(FolderCommitter):
             raise
 
     def settle(self) -> None:
-        # Interrupted before it could wait for the disk, this thread has left something on its way.
-        self._complete_own()
+        # Interrupted before it could wait for the disk, this thread has left something on its way. That the disk does
+        # not take it is told to who changes something, not to who reads.
+        with contextlib.suppress(DurabilityError):
+            self._complete_own()
         super().settle()
 
     def _complete_own(self) -> None:

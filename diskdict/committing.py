@@ -46,6 +46,7 @@ class FolderCommitter(FolderReader):
             if not keys or any(key in self._pending for key in keys):
                 raise
         self.settle()
+        self._check_failure()
         self._ready = not self._pending
 
     def _check_failure(self) -> None:

@@ -407,6 +407,28 @@ def test_failed_sync_of_what_is_announced(
         assert other == before
 
 
+def test_reading_goes_on_after_a_sweep_that_is_not_durable(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a refused change has removed by the way fails to reach the disk: that is for the next change to hear."""
+    d = opened(durability="full", limits=Limits(total_bytes=100))
+    d["k"] = "old"
+    d.set("dead", "x" * 50, ttl=0)
+    sync = SlowSync(monkeypatch)
+    sync.error = OSError(5, "broken")
+    sync.go.set()
+
+    with pytest.raises(LimitError):
+        d["big"] = "x" * 200
+
+    assert list(d) == ["k"]
+    assert dict(d) == {"k": "old"}
+    with pytest.raises(DurabilityError):
+        d["other"] = 1
+    monkeypatch.undo()
+    d.close()
+    with opened() as other:
+        assert other == {"k": "old"}
+
+
 @both
 def test_limit_holds_for_what_is_under_way(opened: Open, durability: str) -> None:
     """Eight threads together put no more than total_bytes."""
