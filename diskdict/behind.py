@@ -47,8 +47,10 @@ class FolderBehind(FolderCommitter):
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         with self._lock:
-            # What others have under way counts before what is done here.
-            self._complete()
+            # What others have under way counts before what is done here. That the disk does not take it is told to who
+            # changes something, not to who reads.
+            with contextlib.suppress(DurabilityError):
+                self._complete()
             yield
 
     def _log_put(self, key: str, record: Record) -> None:
@@ -125,8 +127,7 @@ class FolderBehind(FolderCommitter):
             raise
 
     def settle(self) -> None:
-        # Interrupted before it could wait for the disk, this thread has left something on its way. That the disk does
-        # not take it is told to who changes something, not to who reads.
+        # Interrupted before it could wait for the disk, this thread has left something on its way.
         with contextlib.suppress(DurabilityError):
             self._complete_own()
         super().settle()

@@ -408,23 +408,32 @@ def test_failed_sync_of_what_is_announced(
 
 
 def test_reading_goes_on_after_a_sweep_that_is_not_durable(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a refused change has removed by the way fails to reach the disk: that is for the next change to hear."""
-    d = opened(durability="full", limits=Limits(total_bytes=100))
+    """What a failed change has removed by the way does not reach the disk: that is for the next change to hear."""
+    d = opened(durability="full")
     d["k"] = "old"
-    d.set("dead", "x" * 50, ttl=0)
+    d.set("dead", 1, ttl=0)
     sync = SlowSync(monkeypatch)
     sync.error = OSError(5, "broken")
     sync.go.set()
+    real, left = os.pwrite, [1]
 
-    with pytest.raises(LimitError):
-        d["big"] = "x" * 200
+    def fails_later(fd: int, content: bytes, offset: int) -> int:
+        if not left:
+            raise OSError(30, "read-only")
+        left.pop()
+        return real(fd, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", fails_later)
+    with pytest.raises(OSError, match="read-only"):
+        d["new"] = 1
 
     assert list(d) == ["k"]
     assert dict(d) == {"k": "old"}
     with pytest.raises(DurabilityError):
         d["other"] = 1
     monkeypatch.undo()
-    d.close()
+    with pytest.raises(DurabilityError):
+        d.close()
     with opened() as other:
         assert other == {"k": "old"}
 
