@@ -15,7 +15,7 @@ from diskdict import keys
 from diskdict.server.answers import answer
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.service import Service
-from diskdict.server.wire import parameters
+from diskdict.server.wire import object_of, parameters
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -71,7 +71,7 @@ class Whole:
         """Copy the store."""
         parameters(request)
         body = await self._service.body(request)
-        name = (await self._service.fields(request, ("name",))).get("name") if body else None
+        name = object_of(body, ("name",)).get("name") if body else None
         if name is None:
             name = time.strftime("%Y%m%d-%H%M%S")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
