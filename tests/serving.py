@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import httpx
 from shell import start
 
 from diskdict.server import ServedDict, Server, Settings, application, listen
@@ -23,6 +24,17 @@ class Running(NamedTuple):
 
     url: str
     process: subprocess.Popen[bytes]
+
+
+def client(url: str, timeout: float = 30) -> httpx.Client:
+    """Return a client of a server; without the certificates for others, which take half a second to load."""
+    return httpx.Client(base_url=url, timeout=timeout, verify=False)
+
+
+def ask(method: str, url: str, path: str, **options: Any) -> httpx.Response:
+    """Return the answer to one request."""
+    with client(url) as http:
+        return http.request(method, path, **options)
 
 
 @contextmanager

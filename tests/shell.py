@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -54,10 +55,12 @@ def run_here(*arguments: str | Path, store: Path, stdin: bytes = b"") -> Said:
     return Said(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
 
 
-def start(*arguments: str | Path, store: Path, **pipes: int) -> subprocess.Popen[bytes]:
+def start(
+    *arguments: str | Path, store: Path | None, more: Mapping[str, str] = {}, **pipes: int
+) -> subprocess.Popen[bytes]:
     """Start the command, such that it hears Ctrl-C: what is started in the background of a script does not."""
     command = [*COMMAND, *arguments]
-    return subprocess.Popen(command, env=environment(store), preexec_fn=_hear_ctrl_c, **pipes)
+    return subprocess.Popen(command, env=environment(store, **more), preexec_fn=_hear_ctrl_c, **pipes)
 
 
 def _hear_ctrl_c() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from clocks import Clock
-from serving import served_here
+from serving import client, served_here
 
 from diskdict import DiskDict, Limits
 from diskdict.server import ServedDict, ServedObjects, Settings
@@ -37,7 +37,7 @@ def opened(folder: Path, clock: Clock) -> Iterator[Site]:
     with (
         ServedDict(folder / "store", clock=clock) as d,
         served_here(d) as url,
-        httpx.Client(base_url=url, timeout=30) as http,
+        client(url) as http,
     ):
         yield Site(http, d, clock)
         assert d.verify().ok
@@ -562,7 +562,7 @@ def test_limits(tmp_path: Path) -> None:
     with (
         ServedObjects(tmp_path / "store", limits=limits) as d,
         served_here(d) as url,
-        httpx.Client(base_url=url) as http,
+        client(url) as http,
     ):
         key = problem(http.put("/v1/keys/longer", json={}), 400, "LimitError")
         value = problem(http.put("/v1/keys/k", json={"a": "x" * 20}), 413, "LimitError")
@@ -583,7 +583,7 @@ def test_raw_stores(tmp_path: Path) -> None:
     with (
         ServedDict(tmp_path / "store", codec="raw") as d,
         served_here(d) as url,
-        httpx.Client(base_url=url) as http,
+        client(url) as http,
     ):
         assert http.put("/v1/keys/k", content=b"{1", headers=BYTES).status_code == 201
         problem(http.put("/v1/keys/k", json=1), 400, "InvalidValueError")
@@ -707,7 +707,8 @@ def test_reads_go_on_while_the_store_is_busy(alone: Site) -> None:
 
 def put_alone(site: Site, key: str) -> None:
     """Store something by a connection of its own."""
-    httpx.put(site.http.base_url.join(f"/v1/keys/{key}"), json=1, timeout=30).raise_for_status()
+    with client(str(site.http.base_url)) as http:
+        http.put(f"/v1/keys/{key}", json=1).raise_for_status()
 
 
 # ---- the three plain routes
@@ -751,7 +752,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def start(settings: Settings) -> httpx.Client:
             url = stack.enter_context(served_here(d, settings))
-            return stack.enter_context(httpx.Client(base_url=url))
+            return stack.enter_context(client(url))
 
         yield start
 

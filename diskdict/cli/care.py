@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diskdict import Report, keys
+from diskdict import Report, StoreLockedError, keys
 from diskdict.cli import printing
 from diskdict.cli.access import to_change
 from diskdict.cli.failures import DAMAGED, FINE
@@ -54,7 +54,12 @@ def _print(options: Options, report: Report) -> None:
 
 def backup(options: Options) -> int:
     """Copy the store."""
-    with to_change(options) as d, bar("copying", "folders") as told:
+    try:
+        opened = to_change(options)
+    except StoreLockedError as error:
+        error.add_note("a server that has it copies it on POST /v1/backup")
+        raise
+    with opened as d, bar("copying", "folders") as told:
         files = d.backup(options.target, progress=told)
     printing.answer({"files": files}, as_json=options.json)
     return FINE
@@ -69,4 +74,5 @@ diskdict repair
 Nothing is deleted: what is damaged goes to the folder "quarantine" in the store."""
 _BACKUP = """\
 diskdict backup /backups/inventory.monday
-The copy is a store of its own. Where another process has the store, this ends with 3."""
+The copy is a store of its own. Where another process has the store, this ends with 3; a server is asked for a copy:
+curl -X POST localhost:8765/v1/backup --json '{"name": "monday"}'"""

@@ -61,9 +61,8 @@ def serve(options: Options) -> int:
             host, port = sock.getsockname()[:2]
             where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         served = stack.enter_context(_opened(options))
-        sys.stderr.write(f"serving {visible(str(served.path))} on {visible(where)}\n")
-        sys.stderr.flush()
-        server.run(server.application(served, settings), sock)
+        said = f"serving {visible(str(served.path))} on {visible(where)}"
+        server.run(server.application(served, settings), sock, lambda: print(said, file=sys.stderr, flush=True))  # noqa: T201
     return FINE
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final, cast
 
@@ -82,11 +82,19 @@ class _Protocol(HttpToolsProtocol):
             self._timer = None
 
 
-class Server(uvicorn.Server):
-    """A server that ends the streams of events when it is to end, since they would not end by themselves."""
+def _nobody() -> None:
+    pass
 
-    def __init__(self, app: Application) -> None:
+
+class Server(uvicorn.Server):
+    """A server that ends the streams of events when it is to end, since they would not end by themselves.
+
+    ``ready`` is called when it answers, and heeds signals.
+    """
+
+    def __init__(self, app: Application, ready: Callable[[], object] = _nobody) -> None:
         self._app = app
+        self._ready = ready
         config = uvicorn.Config(
             app,
             http=_Protocol,
@@ -101,6 +109,12 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=_GRACE,
         )
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End: no more requests, those under way are finished."""
@@ -142,12 +156,12 @@ def _remove_abandoned(path: str) -> None:
             os.unlink(path)
 
 
-def run(app: Application, sock: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C, and return when all that was under way is finished."""
+def run(app: Application, sock: socket.socket, ready: Callable[[], object] = _nobody) -> None:
+    """Serve until SIGTERM or Ctrl-C, and return when all that was under way is finished. `ready` is as in `Server`."""
     # The server sends itself the signal again when it has ended; by then that has done its work.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        Server(app).run(sockets=[sock])
+        Server(app, ready).run(sockets=[sock])
     except KeyboardInterrupt:
         pass
     finally:
