@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from typing import NoReturn
 
 from diskdict import tags
@@ -26,7 +25,7 @@ def written(value: object) -> str:
 def parse(text: str, first_line: int = 1) -> object:
     """Return what a JSON text says, tags as they stand; TextError says where it is bad, counting from `first_line`."""
     try:
-        value: object = json.loads(text, parse_constant=partial(_refuse, text))
+        return _parsed(text)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise TextError(f"bad JSON at line {line}, column {error.colno}: {error.msg}") from None
@@ -34,7 +33,6 @@ def parse(text: str, first_line: int = 1) -> object:
         raise TextError(f"bad JSON from line {first_line}: it nests too deep") from None
     except ValueError as error:
         raise TextError(f"bad JSON from line {first_line}: {error}") from None
-    return value
 
 
 def untagged(value: object, first_line: int = 1) -> object:
@@ -69,9 +67,25 @@ def decoded(content: bytes, first_line: int = 1) -> str:
         raise TextError(f"not UTF-8 at line {line}, byte {column}") from None
 
 
-def _refuse(text: str, name: str) -> NoReturn:
-    at = next(found.start() for found in _CONSTANT.finditer(text) if found["name"])
-    raise json.JSONDecodeError(f'{name} is not JSON; write {{"$float": "{_TAGGED[name]}"}}', text, at)
+class _ConstantError(Exception):
+    """NaN and the like, by its name."""
+
+
+def _refuse(name: str) -> NoReturn:
+    raise _ConstantError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _parsed(text: str) -> object:
+    try:
+        value: object = _DECODER.decode(text)
+    except _ConstantError as error:
+        name = str(error)
+        at = next(found.start() for found in _CONSTANT.finditer(text) if found["name"])
+        raise json.JSONDecodeError(f'{name} is not JSON; write {{"$float": "{_TAGGED[name]}"}}', text, at) from None
+    return value
 
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<name>-?Infinity|NaN)')

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final, NamedTuple
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -17,7 +17,7 @@ from diskdict import jsontext
 from diskdict.info import unpack
 from diskdict.server.problems import RequestError
 from diskdict.server.service import Service
-from diskdict.server.wire import BYTES, JSON
+from diskdict.server.wire import BYTES, JSON, header
 from diskdict.store import NEVER, Record, Stat
 
 _CHUNK: Final = 256 << 10
@@ -73,13 +73,13 @@ def answer(document: object, status: int = 200, headers: Mapping[str, str] | Non
     return Response(json.dumps(document), status, headers, JSON)
 
 
-def whole(record: Record, codec: str, headers: dict[str, str], asked: Headers) -> Response:
+def whole(record: Record, codec: str, headers: dict[str, str], request: Request) -> Response:
     """Return the response with the value of a record, or with the range of its bytes that was asked for."""
     payload = record.payload
     if is_json(payload[0], codec):
         return Response(payload, 200, headers, JSON)
     content = payload[1:] if payload[0] == _ESCAPE else payload
-    status, span = _span(asked, headers, len(content))
+    status, span = _span(request, headers, len(content))
     return Response(content[span.start : span.stop], status, headers, BYTES)
 
 
@@ -92,8 +92,8 @@ def opened(stream: BinaryIO, stat: Stat, first: int) -> Opened:
 class Streamed(Response):
     """A response that reads a value piece by piece while it is sent, or the range of it that was asked for."""
 
-    def __init__(self, service: Service, value: Opened, headers: dict[str, str], asked: Headers) -> None:
-        status, self._span = _span(asked, headers, value.length)
+    def __init__(self, service: Service, value: Opened, headers: dict[str, str], request: Request) -> None:
+        status, self._span = _span(request, headers, value.length)
         super().__init__(None, status, headers | {"content-length": str(len(self._span))}, BYTES)
         self._service = service
         self._value = value
@@ -119,11 +119,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _span(asked: Headers, headers: dict[str, str], length: int) -> tuple[int, range]:
+def _span(request: Request, headers: dict[str, str], length: int) -> tuple[int, range]:
     """Return the status and what is to be sent of so many bytes; say so in the headers."""
     headers["accept-ranges"] = "bytes"
-    wanted = asked.get("range")
-    condition = asked.get("if-range")
+    wanted, condition = header(request, b"range"), header(request, b"if-range")
     if wanted is None or (condition is not None and condition != headers["etag"]):
         return 200, range(length)
     found = _RANGE.match(wanted)

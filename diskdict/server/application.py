@@ -33,6 +33,11 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PAGE_HEADERS: Final = {
+    "cache-control": "no-cache",
+    "content-security-policy": _POLICY,
+    "referrer-policy": "no-referrer",
+}
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -104,7 +109,7 @@ async def _page(request: Request) -> Response:
     content = _file(name) if kind is not None and name[0] not in ".%" else None
     if content is None:
         raise HTTPException(404)
-    return Response(content, headers={"cache-control": "no-cache", "content-security-policy": _POLICY}, media_type=kind)
+    return Response(content, headers=_PAGE_HEADERS, media_type=kind)
 
 
 async def _openapi(_request: Request) -> Response:

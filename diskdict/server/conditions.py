@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from diskdict.server.problems import bad_request
 from diskdict.server.served import Holds
+from diskdict.server.wire import header
 
 _TAGS: Final = re.compile(r'\s*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"|(\*))\s*(?:,|$)')
 
@@ -32,9 +33,14 @@ class Conditions(NamedTuple):
         return 304 if self.none_match is not None and _among(version, self.none_match) else None
 
 
+_NO_CONDITIONS: Final = Conditions(None, None)
+
+
 def conditions_of(request: Request) -> Conditions:
     """Return what a request makes its answer depend on."""
-    match, none_match = (request.headers.get(name) for name in ("if-match", "if-none-match"))
+    match, none_match = header(request, b"if-match"), header(request, b"if-none-match")
+    if match is None and none_match is None:
+        return _NO_CONDITIONS
     return Conditions(
         None if match is None else _tags(match, weak=False),
         None if none_match is None else _tags(none_match, weak=True),

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from diskdict.patterns import matcher
 from diskdict.server.service import Service
 from diskdict.server.watched import Change
-from diskdict.server.wire import parameters
+from diskdict.server.wire import header, parameters
 
 BEAT: Final = 15.0
 """Seconds after which something is said, for those who would hang up otherwise."""
@@ -67,7 +67,7 @@ class Events:
         def fits(text: str) -> bool:
             return text.startswith(prefix) and (like is None or like(text) is not None)
 
-        stream = self._stream(fits, self._seen(request.headers.get("last-event-id", "")))
+        stream = self._stream(fits, self._seen(header(request, b"last-event-id") or ""))
         return StreamingResponse(stream, headers={"cache-control": "no-store"}, media_type="text/event-stream")
 
     def _seen(self, given: str) -> int:

@@ -8,19 +8,19 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from diskdict.server.problems import RequestError, response_of
 from diskdict.server.settings import Settings
 
+HEADERS: Final = "diskdict.headers"
+"""Where in the scope the headers are by name: a request asks for half a dozen."""
 OPEN: Final = frozenset({"/", "/healthz", "/openapi.json"})
 """What is answered without the token, and all below ``/page/``: there are no data in it."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 _ADDED: Final = [
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
@@ -28,7 +28,8 @@ _ADDED: Final = [
 class Gate:
     """Lets through what comes by a name of this server, with the token, and not from a page of somebody else.
 
-    It also hands on paths as they were sent, percent-encoded, so that a key is one segment whatever is in it.
+    It also hands on paths as they were sent, percent-encoded, so that a key is one segment whatever is in it, and the
+    headers by their names.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -57,17 +58,18 @@ class Gate:
         await self._app(scope, receive, sent)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        scope[HEADERS] = headers
+        host = headers.get(b"host", b"").decode("latin-1")
         if host not in self._known:
             self._check_host(host)
-        origin = headers.get("origin")
-        if origin is not None and scope["method"] not in _SAFE and not self._is_own(origin, host):
+        origin = headers.get(b"origin")
+        if origin is not None and scope["method"] not in _SAFE and not self._is_own(origin.decode("latin-1"), host):
             raise RequestError(403, "Forbidden", "a page of another origin may not change anything here")
         path = scope["path"]
         if self._token is not None and path not in OPEN and not path.startswith("/page/"):
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 wanted = {"WWW-Authenticate": 'Bearer realm="diskdict"'}
                 raise RequestError(401, "Unauthorized", "Authorization: Bearer TOKEN is wanted here", wanted)
 

@@ -16,8 +16,8 @@ from diskdict.errors import KeyExistsError
 from diskdict.info import unpack
 from diskdict.patterns import matcher, prefix_of
 from diskdict.server.answers import answer, plain, told
+from diskdict.server.paging import Page, Place
 from diskdict.server.problems import bad_request
-from diskdict.server.served import Page
 from diskdict.server.service import Service
 from diskdict.server.wire import (
     AMENDED,
@@ -188,12 +188,12 @@ def _or_null(expires: float) -> float | None:
     return None if expires == NEVER else expires
 
 
-def _cursor(after: tuple[int, str]) -> str:
+def _cursor(after: Place) -> str:
     order, text = after
     return base64.urlsafe_b64encode(f"{order}:{text}".encode("utf-8", "surrogatepass")).decode()
 
 
-def _place_of(cursor: str) -> tuple[int, str]:
+def _place_of(cursor: str) -> Place:
     try:
         order, colon, text = (
             base64.b64decode(cursor.encode(), b"-_", validate=True).decode("utf-8", "surrogatepass").partition(":")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +13,7 @@ from diskdict.info import describe
 from diskdict.server.answers import Opened, Streamed, answer, headers_of, is_json, opened, plain, told, whole
 from diskdict.server.conditions import conditions_of
 from diskdict.server.problems import RequestError, bad_request
-from diskdict.server.served import Write
+from diskdict.server.served import SMALL, Write
 from diskdict.server.service import Service
 from diskdict.server.wire import (
     AMENDED,
@@ -23,19 +21,16 @@ from diskdict.server.wire import (
     canonical,
     checked_key,
     expiry_of,
-    header_of,
+    header,
     key_of,
     media_type,
-    meta_of,
+    metadata_of,
     moment,
     object_of,
     parameters,
     value_of,
 )
 from diskdict.store import Record
-
-SMALL: Final = 64 << 10
-"""Bytes up to which a value is read at once: the disk gives it sooner than a thread would."""
 
 
 class OneKey:
@@ -73,7 +68,7 @@ class OneKey:
     async def get(self, request: Request) -> Response:
         """Answer with the value."""
         text = self._key(request)
-        if self._served.stat_of(text).size <= SMALL:
+        if self._served.is_small(text):
             return self._whole(request, text, self._served.record_of(text))
         value = await self._service.reading(self._opened, text)
         if value is None:
@@ -84,13 +79,13 @@ class OneKey:
             unchanged = _unchanged(request, value.stat.version, headers)
             if unchanged is not None:
                 return unchanged
-            response = Streamed(self._service, value, headers, request.headers)
+            response = Streamed(self._service, value, headers, request)
             stack.pop_all()
             return response
 
     def _whole(self, request: Request, text: str, record: Record) -> Response:
         headers = headers_of(text, record, self._served.now())
-        return _unchanged(request, record.version, headers) or whole(record, self._codec, headers, request.headers)
+        return _unchanged(request, record.version, headers) or whole(record, self._codec, headers, request)
 
     def _opened(self, text: str) -> Opened | None:
         """Return a large value to be streamed; None for JSON, which is read as a whole to see that it is sound."""
@@ -114,38 +109,37 @@ class OneKey:
 
     async def put(self, request: Request) -> Response:
         """Store the value."""
-        text, write = await self._write(request)
-        version, new = await self._service.changing(self._served.write, text, write, conditions_of(request).holds)
+        text, body, write = await self._write(request)
+        holds = conditions_of(request).holds
+        version, new = await self._service.soon(text, len(body), self._served.write, text, write, holds)
         return _done(version, 201 if new else 204)
 
     async def create(self, request: Request) -> Response:
         """Store the value of a key that is not there."""
-        text, write = await self._write(request)
-        version, _ = await self._service.changing(self._served.add, text, write)
+        text, body, write = await self._write(request)
+        version, _ = await self._service.soon(text, len(body), self._served.add, text, write)
         return _done(version, 201)
 
-    async def _write(self, request: Request) -> tuple[str, Write]:
+    async def _write(self, request: Request) -> tuple[str, bytes, Write]:
         query = parameters(request, ("key", "ttl", "keep"))
         text = key_of(request, query)
-        headers = request.headers
-        media = media_type(request)
         keep = query.get("keep", "false")
         if keep not in ("true", "false"):
             raise bad_request("keep is true or false")
-        created = headers.get("x-created-at")
-        write = Write(
-            None,
-            expires=expiry_of(self._served, query.get("ttl", headers.get("x-ttl")), headers.get("x-expires-at")),
-            meta=meta_of(header_of(request, "x-metadata")),
-            created=None if created is None else moment(created),
-            keep=keep == "true",
-        )
-        return text, replace(write, value=value_of(await self._service.body(request), media))
+        media = media_type(request)
+        created = header(request, b"x-created-at")
+        ttl = query.get("ttl", header(request, b"x-ttl"))
+        expires = expiry_of(self._served, ttl, header(request, b"x-expires-at"))
+        meta = metadata_of(request)
+        body = await self._service.body(request)
+        value = await self._service.reading(value_of, body, media) if len(body) > SMALL else value_of(body, media)
+        born = None if created is None else moment(created)
+        return text, body, Write(value, expires, meta, born, keep == "true")
 
     async def delete(self, request: Request) -> Response:
         """Remove the key."""
         text = self._key(request)
-        await self._service.changing(self._served.remove, text, conditions_of(request).holds)
+        await self._service.soon(text, 0, self._served.remove, text, conditions_of(request).holds)
         return Response(None, 204)
 
     async def patch(self, request: Request) -> Response:
@@ -163,7 +157,7 @@ class OneKey:
         if isinstance(delta, bool) or not isinstance(delta, (int, float)):
             raise bad_request("by is a number")
         try:
-            value, version = await self._service.changing(self._served.add_to, text, delta)
+            value, version = await self._service.soon(text, 0, self._served.add_to, text, delta)
         except InvalidValueError:
             raise
         except (TypeError, OverflowError) as error:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice, takewhile
-from typing import BinaryIO, ClassVar, NamedTuple, cast
+from itertools import islice
+from typing import BinaryIO, ClassVar, Final, NamedTuple, cast
 
 from diskdict import keys
 from diskdict.backends.file import Durability, FolderStore
 from diskdict.changes import total
 from diskdict.disk import DiskDict
 from diskdict.errors import ConflictError, KeyExistsError, KeyNotFoundError
-from diskdict.index import Entry
 from diskdict.manifest import Manifest
-from diskdict.server.watched import Changes, WatchedStore
+from diskdict.server.paging import Page, Place, place_after
+from diskdict.server.watched import WatchedStore
 from diskdict.staging import Staged
 from diskdict.store import ABSENT, OnlyIf, Record, Stat
 from diskdict.values import ask
+
+SMALL: Final = 64 << 10
+"""Bytes up to which a value is read and written at once: the disk does that sooner than a thread begins with it."""
 
 Holds = Callable[[int | None], bool]
 """Tells whether a request may go on, by the version that is there, None where nothing is."""
@@ -43,14 +45,6 @@ class Written(NamedTuple):
     new: bool
 
 
-class Page(NamedTuple):
-    """Some keys in their order, what to ask for the next ones with (None: there are none), and how many there are."""
-
-    entries: list[Entry]
-    after: tuple[int, str] | None
-    total: int | None
-
-
 class ServedDict(DiskDict[object, object]):
     """A `DiskDict` that speaks of records and versions, and tells of its changes.
 
@@ -60,9 +54,17 @@ class ServedDict(DiskDict[object, object]):
     _folder_type: ClassVar[type[FolderStore]] = WatchedStore
 
     def _open_folder(self, codec: str) -> FolderStore:
-        folder = cast(WatchedStore, super()._open_folder(codec))
-        folder.changes = self.changes = Changes()
+        folder = self._watched = cast(WatchedStore, super()._open_folder(codec))
+        self.changes = folder.watch()
         return folder
+
+    def is_small(self, text: str) -> bool:
+        """Return whether the payload of a key is small, or not there."""
+        return self._watched.size(text) <= SMALL
+
+    def exclusive_now(self) -> AbstractContextManager[bool]:
+        """Hold the lock of the store, if nobody else does; say whether."""
+        return self._watched.exclusive_now()
 
     @property
     def durability(self) -> Durability:
@@ -133,7 +135,7 @@ class ServedDict(DiskDict[object, object]):
         *,
         limit: int,
         reverse: bool = False,
-        after: tuple[int, str] | None = None,
+        after: Place | None = None,
         offset: int = 0,
         count: bool = False,
     ) -> Page:
@@ -142,7 +144,7 @@ class ServedDict(DiskDict[object, object]):
         with store.exclusive():
             texts = list(store.scan(prefix, reverse=reverse))
             index = store.index()
-            start = 0 if after is None else _place(texts, after, _orders(index.get), reverse=reverse)
+            start = 0 if after is None else place_after(texts, after, index, reverse=reverse)
         total = None
         if count:
             total = len(texts) if fits is None else sum(1 for text in texts if fits(text))
@@ -272,20 +274,3 @@ class ServedObjects(ServedDict):
 def _demand(holds: Holds | None, stat: Stat | None, key: object) -> None:
     if holds is not None and not holds(None if stat is None else stat.version):
         raise ConflictError(f"{key!r} is not at the version that was asked for; read it again and repeat")
-
-
-def _place(texts: list[str], after: tuple[int, str], order_of: Callable[[str], int], *, reverse: bool) -> int:
-    """Return where in the texts those begin that come after a place, whether or not its key is still there."""
-    order, text = after
-    sign = -1 if reverse else 1
-    start = bisect_left(texts, sign * order, key=lambda text: sign * order_of(text))
-    same = takewhile(lambda place: order_of(texts[place]) == order, range(start, len(texts)))
-    return next((place + 1 for place in same if texts[place] == text), start)
-
-
-def _orders(get: Callable[[str], Entry | None]) -> Callable[[str], int]:
-    def order_of(text: str) -> int:
-        entry = get(text)
-        return 0 if entry is None else entry.order
-
-    return order_of

@@ -10,7 +10,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
-from diskdict.server.served import ServedDict
+from diskdict.server.served import SMALL, ServedDict
 from diskdict.server.settings import Settings
 from diskdict.server.wire import BYTES, JSON, body_of, media_type, object_of, unsupported
 
@@ -44,6 +44,18 @@ class Service:
         """Call a function that holds the lock of the store, in a thread. Once begun it is done, whoever goes away."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, partial(function, *args, **kwargs))
+
+    async def soon(self, text: str, weight: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that changes one key: at once where that is small, and the store is free and need not sync.
+
+        `weight` is how many bytes it writes, about.
+        """
+        served = self.served
+        if weight <= SMALL and served.durability == "process" and served.is_small(text):
+            with served.exclusive_now() as free:
+                if free:
+                    return function(*args, **kwargs)
+        return await self.changing(function, *args, **kwargs)
 
     async def body(self, request: Request) -> bytes:
         """Return the body of a request, within what the settings allow."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from diskdict.backends.file import FolderStore
+from diskdict.lock import Lock
 from diskdict.store import NEVER, OnlyIf, Record
 
 KEPT: Final = 10_000
@@ -59,6 +61,34 @@ class WatchedStore(FolderStore):
     """A folder store that tells `changes` of each change after it is made. What expires is not told."""
 
     changes: Changes
+    _lock_now: Lock | None
+
+    def watch(self) -> Changes:
+        """Tell of changes from now on; return where."""
+        self.changes = Changes()
+        # One that was given as an option cannot be asked whether it is free.
+        self._lock_now = self._lock if isinstance(self._lock, Lock) else None
+        return self.changes
+
+    def size(self, key: str) -> int:
+        """Return how many bytes a payload is about to be: of one that is being changed, as many as before."""
+        index = self._index
+        if index.loaded:
+            return index.size(key)
+        found = self.stat(key)
+        return 0 if found is None else found.size
+
+    @contextmanager
+    def exclusive_now(self) -> Iterator[bool]:
+        """Hold the mutation lock, if nobody else does; say whether."""
+        lock = self._lock_now
+        if lock is None or not lock.acquire(False):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def put(
         self,

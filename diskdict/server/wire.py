@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from diskdict import jsontext, keys
 from diskdict.errors import InvalidKeyError
 from diskdict.info import pack, unpack
+from diskdict.server.gate import HEADERS
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.served import ServedDict
 from diskdict.store import NEVER, seconds
@@ -42,6 +42,13 @@ def decoded(text: str) -> str:
         return unquote_to_bytes(text.encode("latin-1")).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise bad_request(f"not UTF-8: {text[:100]}") from None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """Return a header by its name in lower case."""
+    headers: dict[bytes, bytes] = request.scope[HEADERS]
+    found = headers.get(name)
+    return None if found is None else found.decode("latin-1")
 
 
 def parameters(request: Request, allowed: Collection[str] = ()) -> Parameters:
@@ -98,26 +105,28 @@ def canonical(text: str) -> str:
 
 async def body_of(request: Request, limit: int, patience: float) -> bytes:
     """Return the body. RequestError where it is too large, or comes too slowly."""
-    length = request.headers.get("content-length", "")
+    length = header(request, b"content-length") or ""
     if length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
-    size, end = 0, time.monotonic() + patience
-    stream = request.stream()
+    size = 0
     try:
-        while True:
-            async with asyncio.timeout(end + size / SLOWEST - time.monotonic()):
-                part = await anext(stream, None)
-            if part is None:
-                return b"".join(parts)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
+        async with asyncio.timeout(patience) as timer:
+            end = timer.when() or 0.0
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise bad_request("the body has no end")
+                body = message.get("body", b"")
+                size += len(body)
+                if size > limit:
+                    raise _too_large(limit)
+                parts.append(body)
+                if not message.get("more_body", False):
+                    return body if len(parts) == 1 else b"".join(parts)
+                timer.reschedule(end + size / SLOWEST)
     except TimeoutError:
         raise RequestError(408, "Timeout", "the body came too slowly", {"Connection": "close"}) from None
-    except ClientDisconnect:
-        raise bad_request("the body has no end") from None
 
 
 def _too_large(limit: int) -> RequestError:
@@ -128,7 +137,7 @@ def _too_large(limit: int) -> RequestError:
 
 def media_type(request: Request) -> str:
     """Return the type of the body, JSON or BYTES. 415 for any other."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
     if given in (JSON, BYTES):
         return given
     raise unsupported(given, JSON, BYTES)
@@ -167,15 +176,15 @@ def object_of(body: bytes, known: Collection[str], needed: Collection[str] = ())
     return fields_of(value, known, needed)
 
 
-def header_of(request: Request, name: str) -> object:
-    """Return what the JSON of a header says, None where there is no such header."""
-    given = request.headers.get(name)
+def metadata_of(request: Request) -> str | None:
+    """Return the text of the metadata in the headers, None where there is none."""
+    given = header(request, b"x-metadata")
     if given is None:
         return None
     try:
-        return jsontext.parse(jsontext.decoded(given.encode("latin-1")))
+        return meta_of(jsontext.parse(jsontext.decoded(given.encode("latin-1"))))
     except jsontext.TextError as error:
-        raise bad_request(f"{name}: {error}") from None
+        raise bad_request(f"X-Metadata: {error}") from None
 
 
 def fields_of(value: object, known: Collection[str], needed: Collection[str] = ()) -> dict[str, object]:
