@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,3 +66,29 @@ def start(
 
 def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def session_of(title: str) -> list[tuple[str, str]]:
+    """Return the commands of a section of the README, each with what it answers."""
+    section = (ROOT / "README.rst").read_text(encoding="utf-8").partition(f"{title}\n")[2]
+    block = re.search(r"code-block:: console\n\n((?:    .*\n|\n)+)", section)
+    assert block is not None
+    found = re.findall(r"^    \$ (.+)\n((?:    (?!\$ ).*\n)*)", block[1], re.MULTILINE)
+    return [(command, "".join(f"{line[4:]}\n" for line in expected.splitlines())) for command, expected in found]
+
+
+def follow(command: str, expected: str, cwd: Path, **variables: str) -> None:
+    """Run a command as a reader would; where `expected` has ``...`` there may be anything."""
+    diskdict = f'diskdict() {{ {" ".join(COMMAND)} "$@"; }}; '
+    done = subprocess.run(
+        ["bash", "-c", diskdict + command],
+        env=environment(**variables),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    pattern = re.escape(expected).replace(r"\.\.\.", ".*")
+    assert re.fullmatch(pattern, done.stdout), f"$ {command}\n{done.stdout}"

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell import COMMAND, ROOT, environment, run, start
+from shell import COMMAND, environment, follow, run, session_of, start
 
 from diskdict import DiskDict, Limits
 from diskdict.cli import main
 
 COMMANDS = [
     *("get", "set", "create", "del", "ttl", "expire", "info", "keys", "ls", "stats"),
-    *("verify", "repair", "backup", "export", "import", "migrate", "completion"),
+    *("verify", "repair", "backup", "export", "import", "migrate", "serve", "completion"),
 ]
 
 Dict = DiskDict[object, object]
@@ -576,28 +576,12 @@ def test_each_completion_knows_all_commands_and_options(shell: str, here: Answer
 
 def test_readme_session_at_a_shell(tmp_path: Path) -> None:
     """Each command of the README's session answers as it says there."""
-    section = (ROOT / "README.rst").read_text(encoding="utf-8").partition("At a shell\n")[2]
-    block = re.search(r"code-block:: console\n\n((?:    .*\n|\n)+)", section)
-    assert block is not None
-    steps = re.findall(r"^    \$ (.+)\n((?:    (?!\$ ).*\n)*)", block[1], re.MULTILINE)
-    diskdict = f'diskdict() {{ {" ".join(COMMAND)} "$@"; }}; '
+    steps = session_of("At a shell")
     variables = {}
 
     for command, expected in steps:
         if command.startswith("export "):
             variables.update([command.removeprefix("export ").split("=")])
-            continue
-        done = subprocess.run(
-            ["bash", "-c", diskdict + command],
-            env=environment(**variables),
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        wanted = "".join(f"{line[4:]}\n" for line in expected.splitlines())
-        pattern = re.escape(wanted).replace(r"\.\.\.", ".*")
-        assert re.fullmatch(pattern, done.stdout), f"$ {command}\n{done.stdout}"
+        else:
+            follow(command, expected, tmp_path, **variables)
     assert len(steps) > 5

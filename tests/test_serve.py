@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from conftest import Announce
 from serving import ask, client, served, started
-from shell import COMMAND, environment, run, start
+from shell import COMMAND, environment, follow, run, session_of, start
 
 from diskdict import DataStore, DiskDict, StoreLockedError
 
@@ -231,3 +233,17 @@ def put_some(url: str, number: int) -> None:
     with client(url) as http:
         for each in range(5):
             http.put(f"/v1/keys/{number}.{each}", json=each).raise_for_status()
+
+
+def test_readme_session(tmp_path: Path, announce: Announce) -> None:
+    """What the README shows of the server is what it does."""
+    if shutil.which("curl") is None:
+        announce("the README's session with the server: there is no curl here; make tools installs it.")
+        pytest.skip("no curl")
+    (serve, _), *steps = session_of("Over HTTP")
+    assert serve == "diskdict serve --store inventory &"
+
+    with served(tmp_path / "inventory") as url:
+        for command, expected in steps:
+            follow(command.replace("localhost:8765", url), expected.strip("\n"), tmp_path)
+    assert len(steps) > 5
