@@ -6,7 +6,6 @@ import hmac
 import ipaddress
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -58,7 +57,7 @@ class Gate:
         await self._app(scope, receive, sent)
 
     def _check(self, scope: Scope) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = _by_name(scope["headers"])
         scope[HEADERS] = headers
         host = headers.get(b"host", b"").decode("latin-1")
         if host not in self._known:
@@ -82,7 +81,18 @@ class Gate:
             self._known.add(host)
 
     def _is_own(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        return origin in self._origins or origin.partition("://")[2].lower() == host.lower()
+
+
+def _by_name(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by their names; one that is there twice is joined, so that no other line of it goes unseen."""
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    lines: dict[bytes, list[bytes]] = {}
+    for name, value in pairs:
+        lines.setdefault(name, []).append(value)
+    return {name: b", ".join(values) for name, values in lines.items()}
 
 
 def _is_address(name: str) -> bool:
