@@ -26,7 +26,6 @@ from diskdict.server.wire import (
     media_type,
     metadata_of,
     moment,
-    object_of,
     parameters,
     value_of,
 )
@@ -152,8 +151,7 @@ class OneKey:
     async def increment(self, request: Request) -> Response:
         """Add to a number."""
         text = key_of(request, parameters(request, ("key",)))
-        body = await self._service.body(request)
-        delta = object_of(body, ("by",)).get("by", 1) if body else 1
+        delta = (await self._service.fields_if_any(request, ("by",))).get("by", 1)
         if isinstance(delta, bool) or not isinstance(delta, (int, float)):
             raise bad_request("by is a number")
         try:

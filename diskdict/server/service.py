@@ -67,6 +67,13 @@ class Service:
             raise unsupported(BYTES, JSON)
         return object_of(await self.body(request), known, needed)
 
+    async def fields_if_any(self, request: Request, known: Collection[str]) -> dict[str, object]:
+        """Return the fields of a body that is missing or a JSON object."""
+        body = await self.body(request)
+        if body and media_type(request) != JSON:
+            raise unsupported(BYTES, JSON)
+        return object_of(body, known) if body else {}
+
     def close(self) -> None:
         """Wait for what is under way, and end the threads."""
         self._readers.shutdown()

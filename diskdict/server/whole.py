@@ -15,7 +15,7 @@ from diskdict import keys
 from diskdict.server.answers import answer
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.service import Service
-from diskdict.server.wire import object_of, parameters
+from diskdict.server.wire import parameters
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -70,10 +70,8 @@ class Whole:
     async def backup(self, request: Request) -> Response:
         """Copy the store."""
         parameters(request)
-        body = await self._service.body(request)
-        name = object_of(body, ("name",)).get("name") if body else None
-        if name is None:
-            name = time.strftime("%Y%m%d-%H%M%S")
+        fields = await self._service.fields_if_any(request, ("name",))
+        name = fields.get("name", time.strftime("%Y%m%d-%H%M%S"))
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise bad_request("a name of a copy is 1 to 100 letters, digits, '-', '_' and '.', not beginning with '.'")
         target = self._backups() / name
