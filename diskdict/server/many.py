@@ -37,6 +37,7 @@ from diskdict.store import ABSENT, NEVER, OnlyIf, Record
 
 MOST: Final = 10_000
 """Keys of a page and operations of a batch, at most."""
+_FARTHEST: Final = 2**53
 _LISTING: Final = ("match", "prefix", "limit", "cursor", "reverse", "offset", "count")
 _WRITTEN: Final = ("op", "key", "value", "ttl", "expires_at", "created_at", "metadata")
 
@@ -74,7 +75,7 @@ class ManyKeys:
             limit=_number(query, "limit", 100, MOST),
             reverse=_switch(query, "reverse"),
             after=None if cursor is None else _place_of(cursor),
-            offset=_number(query, "offset", 0, 2**63),
+            offset=_number(query, "offset", 0, _FARTHEST),
             count=_switch(query, "count"),
         )
         return answer(_listed(page))
