@@ -107,6 +107,8 @@ class Streamed(Response):
                 await self._service.reading(stream.seek, self._value.start + self._span.start)
                 while left and not gone.done():
                     chunk = await self._service.reading(stream.read, min(left, _CHUNK))
+                    if not chunk:  # the file was cut: the connection ends before all that was announced
+                        return
                     left -= len(chunk)
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             finally:
