@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -57,6 +57,7 @@ class Application(Starlette):
             exception_handlers={**HANDLERS, Exception: handle},
             lifespan=_lifespan,
         )
+        self.router.redirect_slashes = False
 
 
 def _version() -> str:
@@ -98,17 +99,18 @@ def _cors(settings: Settings) -> list[Middleware]:
 
 
 @cache
-def _file(name: str) -> bytes | None:
-    found = files("diskdict.server") / "page" / name
-    return found.read_bytes() if found.is_file() else None
+def _files() -> Mapping[str, bytes]:
+    """Return what may be asked for: names from elsewhere never become paths."""
+    folder = files("diskdict.server") / "page"
+    return {each.name: each.read_bytes() for each in folder.iterdir() if each.name.rpartition(".")[2] in _TYPES}
 
 
 async def _page(request: Request) -> Response:
     name = request.path_params.get("name", "index.html")
-    kind = _TYPES.get(name.rpartition(".")[2])
-    content = _file(name) if kind is not None and name[0] not in ".%" else None
+    content = _files().get(name)
     if content is None:
         raise HTTPException(404)
+    kind = _TYPES[name.rpartition(".")[2]]
     return Response(content, headers=_PAGE_HEADERS, media_type=kind)
 
 
