@@ -38,6 +38,7 @@ class _Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._patience = cast(Application, config.app).service.settings.patience
         self._timer: asyncio.TimerHandle | None = None
+        # Bytes since the last that meant something: of a head, of trailers, of what stands beside a chunk's length.
         self._head = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,17 +53,21 @@ class _Protocol(HttpToolsProtocol):
         between = self.cycle is None or self.cycle.response_complete
         if between and self._timer is None:
             self._hurry()
+        self._head += len(data)
         super().data_received(data)
-        if between and self._timer is not None:
-            self._head += len(data)
-            if self._head > _HEAD_BYTES and not self.transport.is_closing():
+        if self._head > _HEAD_BYTES and not self.transport.is_closing():
+            if between:
                 self.transport.write(_TOO_LONG)
-                self.transport.close()
+            self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._relax()
         self._head = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0
+        super().on_body(body)
 
     def pause_writing(self) -> None:
         self._hurry()
