@@ -166,8 +166,7 @@ class OneKey:
         """Give the value another key."""
         text, fields = self._key(request), await self._service.fields(request, ("to",), ("to",))
         to = checked_key(fields["to"])
-        await self._service.changing(self._served.move, text, to)
-        return Response(None, 204)
+        return _done(await self._service.changing(self._served.move, text, to), 204)
 
 
 def _unchanged(request: Request, version: int, headers: dict[str, str]) -> Response | None:

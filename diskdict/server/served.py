@@ -232,15 +232,17 @@ class ServedDict(DiskDict[object, object]):
             if version is not None:
                 return value, version
 
-    def move(self, text: str, to: str) -> None:
-        """Give a value another key. KeyNotFoundError, and KeyExistsError where that one has a value."""
+    def move(self, text: str, to: str) -> int:
+        """Give a value another key; return its version. KeyNotFoundError, and KeyExistsError where that has a value."""
         source, target = keys.decode(text), keys.decode(to)
-        try:
-            self.rename(source, target)
-        except KeyExistsError:
-            raise
-        except KeyError:
-            raise KeyNotFoundError(source) from None
+        with self._folder.exclusive():
+            try:
+                self.rename(source, target)
+            except KeyExistsError:
+                raise
+            except KeyError:
+                raise KeyNotFoundError(source) from None
+            return self.stat_of(keys.encode(target)).version
 
     # ---- several keys
 
