@@ -20,6 +20,8 @@ from diskdict.server.service import Service
 from diskdict.server.wire import BYTES, JSON, header
 from diskdict.store import NEVER, Record, Stat
 
+_LONGEST: Final = 8 << 10
+"""Characters of metadata up to which they are told in a header: clients refuse heads that are too long."""
 _CHUNK: Final = 256 << 10
 _ESCAPE: Final = 0x1B
 _JSON_FIRST: Final = frozenset(b'{["-0123456789tfn \t\n\r')
@@ -52,7 +54,9 @@ def headers_of(text: str, found: Record | Stat, now: float) -> dict[str, str]:
         headers["x-expires-at"] = repr(found.expires)
         headers["x-ttl"] = repr(max(0.0, found.expires - now))
     if found.meta:
-        headers["x-metadata"] = json.dumps(told(unpack(found.meta)))
+        metadata = json.dumps(told(unpack(found.meta)))
+        if len(metadata) <= _LONGEST:
+            headers["x-metadata"] = metadata
     if found.spelling is not None and found.spelling != text:
         headers["x-key"] = quote(found.spelling.encode("utf-8", "surrogatepass"), safe="")
     return headers
