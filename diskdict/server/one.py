@@ -27,6 +27,7 @@ from diskdict.server.wire import (
     metadata_of,
     moment,
     parameters,
+    said,
     value_of,
 )
 from diskdict.store import Record
@@ -126,9 +127,12 @@ class OneKey:
         if keep not in ("true", "false"):
             raise bad_request("keep is true or false")
         media = media_type(request)
-        created = header(request, b"x-created-at")
-        ttl = query.get("ttl", header(request, b"x-ttl"))
-        expires = expiry_of(self._served, ttl, header(request, b"x-expires-at"))
+        created = said(header(request, b"x-created-at"))
+        by_query, by_header = query.get("ttl"), header(request, b"x-ttl")
+        if by_query is not None and by_header is not None:
+            raise bad_request("one time-to-live in the query and one in a header")
+        ttl = by_header if by_query is None else by_query
+        expires = expiry_of(self._served, said(ttl), said(header(request, b"x-expires-at")))
         meta = metadata_of(request)
         body = await self._service.body(request)
         value = await self._service.reading(value_of, body, media) if len(body) > SMALL else value_of(body, media)

@@ -24,6 +24,7 @@ JSON: Final = "application/json"
 SLOWEST: Final = 16 << 10
 """Bytes a second below which a body comes too slowly, once the client's time is over."""
 
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NO_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 Parameters = Mapping[str, str]
@@ -208,7 +209,7 @@ def expiry_of(served: ServedDict, ttl: object, expires_at: object = None) -> flo
     if ttl is not None and expires_at is not None:
         raise bad_request("a time-to-live and a time of expiry exclude each other")
     if expires_at is not None:
-        return moment(expires_at)
+        return NEVER if expires_at == "never" else moment(expires_at)
     if ttl is None:
         return None
     if ttl == "never":
@@ -220,9 +221,7 @@ def expiry_of(served: ServedDict, ttl: object, expires_at: object = None) -> flo
 
 
 def moment(given: object) -> float:
-    """Return a time in seconds since the epoch, NEVER for ``never``."""
-    if given == "never":
-        return NEVER
+    """Return a time in seconds since the epoch."""
     try:
         number = _number(given)
     except ValueError:
@@ -232,10 +231,13 @@ def moment(given: object) -> float:
     return number
 
 
+def said(text: str | None) -> object:
+    """Return the number that a parameter or a header says, or its text where it says none."""
+    return text if text is None or not _NUMBER.fullmatch(text) else float(text)
+
+
 def _number(given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, (str, int, float)):
-        raise ValueError
-    if isinstance(given, str) and (given != given.strip() or "_" in given or not given.isascii()):
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError
     try:
         return float(given)
