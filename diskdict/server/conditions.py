@@ -61,4 +61,6 @@ def _tags(header: str, *, weak: bool) -> set[str]:
         if weak or not tag[1]:
             found.add(tag[3] or tag[2])
         place = tag.end()
+    if place == 0:
+        raise bad_request("If-Match and If-None-Match name at least one version, or *")
     return found
