@@ -25,7 +25,7 @@ from diskdict.server.wire import (
     amendment_of,
     canonical,
     checked_key,
-    expiry_of,
+    end_of,
     fields_of,
     meta_of,
     moment,
@@ -140,9 +140,9 @@ class ManyKeys:
         key = checked_key(fields["key"])
         text, spelling = self._served.placed(key)
         payload = self._served.encoded(untagged(fields["value"]))
-        expires = expiry_of(self._served, fields.get("ttl"), fields.get("expires_at"))
+        expires = end_of(self._served, fields)
         if expires is None:
-            expires = NEVER if "expires_at" in fields else self._served.default_expiry()
+            expires = self._served.default_expiry()
         meta = meta_of(fields.get("metadata"))
         given = fields.get("created_at")
         created = None if given is None else moment(given)
@@ -209,6 +209,8 @@ def _place_of(cursor: str) -> Place:
 def _version(version: object) -> int | None:
     if version is None or (isinstance(version, int) and not isinstance(version, bool)):
         return version
+    if isinstance(version, float) and version.is_integer():  # 1.0 is an integer in JSON
+        return int(version)
     raise bad_request("the versions of expect are numbers, or null for a key that is missing")
 
 

@@ -220,6 +220,15 @@ def expiry_of(served: ServedDict, ttl: object, expires_at: object = None) -> flo
         raise bad_request(f"a time-to-live is seconds from 0, or never, not {str(ttl)[:100]!r}") from None
 
 
+def end_of(served: ServedDict, fields: Mapping[str, object]) -> float | None:
+    """Return when a value expires by the fields ``ttl`` and ``expires_at``, whose null is never; None without them."""
+    if "ttl" in fields and "expires_at" in fields:
+        raise bad_request("ttl and expires_at exclude each other")
+    if "expires_at" in fields and fields["expires_at"] is None:
+        return NEVER
+    return expiry_of(served, fields.get("ttl"), fields.get("expires_at"))
+
+
 def moment(given: object) -> float:
     """Return a time in seconds since the epoch."""
     try:
@@ -256,14 +265,10 @@ def meta_of(metadata: object) -> str | None:
 
 def amendment_of(served: ServedDict, fields: Mapping[str, object]) -> tuple[float | None, Amend]:
     """Return the new expiry and what makes the new metadata of the old, by the fields `AMENDED`."""
-    expires = expiry_of(served, fields.get("ttl"), fields.get("expires_at"))
-    if "expires_at" in fields and fields["expires_at"] is None:
-        if fields.get("ttl") is not None:
-            raise bad_request("a time-to-live and a time of expiry exclude each other")
-        expires = NEVER
-    given, merged = meta_of(fields.get("metadata")), meta_of(fields.get("merge_metadata"))
-    if given is not None and merged is not None:
+    if "metadata" in fields and "merge_metadata" in fields:
         raise bad_request("metadata and merge_metadata exclude each other")
+    expires = end_of(served, fields)
+    given, merged = meta_of(fields.get("metadata")), meta_of(fields.get("merge_metadata"))
     if merged is None:
         return expires, lambda _: given
     return expires, lambda old: pack({**unpack(old), **unpack(merged)})
