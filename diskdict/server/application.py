@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from diskdict.server.events import Events
 from diskdict.server.exercise import Exercise
@@ -23,7 +23,7 @@ from diskdict.server.gate import Gate
 from diskdict.server.many import ManyKeys
 from diskdict.server.metrics import Metrics
 from diskdict.server.one import OneKey
-from diskdict.server.problems import HANDLERS, handle
+from diskdict.server.problems import HANDLERS, handle, response_of
 from diskdict.server.served import ServedDict
 from diskdict.server.service import Service
 from diskdict.server.settings import Settings
@@ -54,10 +54,17 @@ class Application(Starlette):
         super().__init__(
             routes=[*routes, *_PAGE],
             middleware=[Middleware(metrics.counting), *_cors(settings), Middleware(Gate, settings)],
-            exception_handlers={**HANDLERS, Exception: handle},
+            exception_handlers={**HANDLERS, 405: _not_allowed, Exception: handle},
             lifespan=_lifespan,
         )
         self.router.redirect_slashes = False
+
+
+async def _not_allowed(request: Request, _error: Exception) -> Response:
+    """Answer to a method that a place does not have, with those of all its routes."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    allowed = {method for route in routes for method in route.methods}
+    return response_of(HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}))
 
 
 def _version() -> str:
