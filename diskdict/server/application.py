@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -23,6 +24,7 @@ from diskdict.server.gate import Gate
 from diskdict.server.many import ManyKeys
 from diskdict.server.metrics import Metrics
 from diskdict.server.one import OneKey
+from diskdict.server.openapi import document
 from diskdict.server.problems import HANDLERS, handle, response_of
 from diskdict.server.served import ServedDict
 from diskdict.server.service import Service
@@ -121,9 +123,13 @@ async def _page(request: Request) -> Response:
     return Response(content, headers=_PAGE_HEADERS, media_type=kind)
 
 
+@cache
+def _description() -> bytes:
+    return json.dumps(document(_version())).encode()
+
+
 async def _openapi(_request: Request) -> Response:
-    document = files("diskdict.server").joinpath("openapi.json").read_bytes()
-    return Response(document, media_type="application/json")
+    return Response(_description(), media_type="application/json")
 
 
 _PAGE: Final = [
