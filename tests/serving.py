@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,8 +75,11 @@ def served_here(store: ServedDict, settings: Settings | None = None) -> Iterator
         server = Server(application(store, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="server")
         thread.start()
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         try:
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+            # It listens before it has started, and by then the store may be busy.
+            urllib.request.urlopen(f"{url}/healthz", timeout=60).close()
+            yield url
         finally:
             server.handle_exit(signal.SIGTERM, None)
             thread.join()
