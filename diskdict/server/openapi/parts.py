@@ -57,7 +57,7 @@ PARAMETERS: Final[Json] = {
     "Count": _query("count", FLAG, "Tell how many fit in all, too."),
     "Cursor": _query("cursor", TEXT, "Where the last page ended; all else as it was."),
     "LastEventId": _header(
-        "Last-Event-ID", {"type": "string", "examples": ["17"]}, "The last `id` that was seen: what came after it."
+        "Last-Event-ID", {"type": "string", "examples": ["9f86d081-17"]}, "The last `id` that was seen."
     ),
 }
 

@@ -10,9 +10,9 @@ from diskdict.server.openapi.schemas import TEXT, Json
 _NAME: Final = {"name": "name", "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}}
 _MEDIA: Final = ("text/html", "text/css", "text/javascript", "image/svg+xml")
 _EVENTS: Final = """\
-`event: set` or `event: delete` with `data: {"key": "a", "version": 1048577}` (no version for delete) and `id:` a
-number. `event: reset`: what came in between is lost, read anew. A comment comes every 15 seconds. What expires is
-not told."""
+`event: set` or `event: delete` with `data: {"key": "a", "version": 1048577}` (no version for delete) and an `id:`
+for `Last-Event-ID`. `event: reset`: what came in between is lost, read anew. A comment comes every 15 seconds. What
+expires is not told."""
 
 
 def other_paths() -> dict[str, Json]:
