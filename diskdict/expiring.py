@@ -67,9 +67,12 @@ class Expiring(DictFace[K, V]):
         pack(metadata)
         with self._store.exclusive():
             text = self._settled(key)
-            stat = self._stat(key)
-            whole = metadata if replace else {**unpack(stat.meta), **metadata}
-            self._store.amend(text, meta=pack(whole))
+            tried, stat = None, self._stat(key)
+            while stat.version != tried:
+                whole = metadata if replace else {**unpack(stat.meta), **metadata}
+                if self._store.amend(text, meta=pack(whole), only_if=stat.version) is not None:
+                    return
+                tried, stat = stat.version, self._stat(key)
 
     def _settled(self, key: K) -> str:
         text = find(key)

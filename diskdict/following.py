@@ -74,11 +74,11 @@ class FolderFollowing(FolderBehind):
         self._log_put(key, record)
         return 0
 
-    def _amend_behind(self, key: str, expires: float | None, meta: str | None) -> int | None:
+    def _amend_behind(self, key: str, expires: float | None, meta: str | None, only_if: int | None) -> int | None:
         with self._lock:
             self._prepare(key)
             record = self.get(key)
-            if record is None:
+            if record is None or (only_if is not None and record.version != only_if):
                 return None
             version = self.ledger.next()
             record = record._replace(version=version)

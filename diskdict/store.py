@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import BinaryIO, Final, Literal, NamedTuple
 
-from diskdict.errors import CorruptValueError
+from diskdict.errors import ConflictError, CorruptValueError
 
 Clock = Callable[[], float]
 
@@ -121,6 +121,8 @@ class Store(abc.ABC):
 
     clock: Clock
     readonly: bool = False
+    shared: bool = False
+    """Whether others may change the records while `exclusive` is held here."""
 
     @abc.abstractmethod
     def get(self, key: str) -> Record | None:
@@ -150,10 +152,13 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
-        """Change expiry or metadata of a live record, leave its payload; return the new version, or None if absent.
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
+        """Change expiry or metadata of a live record, leave its payload; return the new version.
 
-        None leaves what is there; an empty text removes the metadata.
+        None leaves what is there; an empty text removes the metadata. Returns None, having changed nothing, where no
+        live record is, or not with the version `only_if`.
         """
 
     @abc.abstractmethod
@@ -206,6 +211,20 @@ class Store(abc.ABC):
         caller holds the mutation lock. Who reads sees all changes or none; after a failure, or a kill, too.
         """
 
+    def commit_if(
+        self, expected: Mapping[str, OnlyIf], changes: Mapping[str, Record | None], *, amended: Collection[str] = ()
+    ) -> None:
+        """Commit where each key of `expected` has that version, or with `ABSENT` is not there.
+
+        ConflictError, and nothing is changed, where one has not.
+        """
+        for key, version in expected.items():
+            stat = self.stat(key)
+            if version != (ABSENT if stat is None else stat.version):
+                raise ConflictError(f"{key!r} was changed or removed by others; read it again and repeat")
+        if changes:
+            self.commit(changes, amended=amended)
+
     def check_growth(self, growth: int) -> None:  # noqa: ARG002  # for stores that have such a limit
         """Raise LimitError where the store may not become `growth` bytes larger."""
         return
@@ -236,14 +255,17 @@ class Store(abc.ABC):
         found = ((key, self.get(key)) for key in keys)
         return {key: record for key, record in found if record is not None}
 
-    def put_many(self, payloads: Mapping[str, bytes], *, expires: float = NEVER) -> None:
-        """Put each payload. Atomic for each key, not for all of them."""
+    def put_many(
+        self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
+    ) -> None:
+        """Put each payload, with its spelling if it has one. Atomic for each key, not for all unless `shared`."""
+        spelled = spellings or {}
         with self.exclusive():
             for key, payload in payloads.items():
-                self.put(key, payload, expires=expires)
+                self.put(key, payload, expires=expires, spelling=spelled.get(key))
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
-        """Delete each key; say for each whether it was there. Atomic for each key, not for all of them."""
+        """Delete each key; say for each whether it was there. Atomic as `put_many` is."""
         with self.exclusive():
             return {key: self.delete(key) for key in keys}
 

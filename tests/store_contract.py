@@ -327,6 +327,18 @@ class StoreContract:
         assert (amended.meta, amended.expires, amended.payload) == ('{"a":1}', clock.now + 5, b"1")
         assert (emptied.meta, emptied.expires) == (None, clock.now + 5)
 
+    def test_amend_if_version(self, store: Store) -> None:
+        """An amendment can be bound to a version as well."""
+        old = store.put("k", b"1")
+        new = store.amend("k", meta='{"a":1}', only_if=old)
+        late = store.amend("k", meta='{"a":2}', only_if=old)
+
+        record = store.get("k")
+        assert record is not None
+        assert (record.version, late) == (new, None)
+        assert record.meta == '{"a":1}'
+        assert store.amend("missing", meta='{"a":1}', only_if=old) is None
+
     def test_amend_to_never(self, store: Store, clock) -> None:
         """NEVER takes the expiry away."""
         store.put("k", b"1", expires=clock.now + 5)

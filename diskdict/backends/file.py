@@ -211,14 +211,16 @@ class FolderStore(FolderUpkeep):
         self._index.put(key, new.order, new.length, new.created, new.expires, new.spelling)
         self._unmark(key)
 
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
         if self._behind:
-            return self._amend_behind(key, expires, meta)
+            return self._amend_behind(key, expires, meta, only_if)
         with self._lock:
             self._prepare(key)
             path = self.files.path(key)
             old = self._live(key)
-            if old is None:
+            if old is None or (only_if is not None and old.version != only_if):
                 return None
             version = self.ledger.next()
             new = old._replace(version=version)

@@ -107,10 +107,12 @@ class MemoryStore(Store):
         self._changes += 1
         return self._counter, self._counter
 
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
         with self._lock:
             record = self.get(key)
-            if record is None:
+            if record is None or not _holds(only_if, record):
                 return None
             if expires is not None:
                 record = record._replace(expires=expires)
