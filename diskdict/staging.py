@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from diskdict.errors import ConflictError
 from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Stat, Store
 
 
@@ -38,6 +37,7 @@ class Staged(Store):
         self._amended: set[str] = set()  # keys that keep the payload they have in the store below
         self._placed: dict[str, None] = {}  # keys that come after all others, in their order
         self._expected: dict[str, OnlyIf] = {}
+        self._read: dict[str, OnlyIf] = {}  # of a shared store: what somebody was told
         self._growth = 0
         self._size_changes = 0
 
@@ -62,21 +62,41 @@ class Staged(Store):
         self._expected[key] = version
 
     def finish(self) -> None:
-        """Make all changes in the store below. Raises ConflictError, and changes nothing, where `expect` was wrong."""
-        for key, version in self._expected.items():
-            stat = self._base.stat(key)
-            if version != (ABSENT if stat is None else stat.version):
-                raise ConflictError(f"{key!r} was changed or removed by others; read it again and repeat")
-        if self._staged:
-            self._base.commit(self._staged, amended=self._amended)
+        """Make all changes in the store below.
+
+        Raises ConflictError, and changes nothing, where `expect` was wrong, or others have changed what was read here.
+        """
+        self._base.commit_if(self._read | self._expected, self._staged, amended=self._amended)
 
     def get(self, key: str) -> Record | None:
         if key not in self._staged:
-            return self._base.get(key)
-        record = self._staged[key]
+            found = self._base.get(key)
+            self._note(key, found)
+            return found
+        return self._staged_record(key)
+
+    def _staged_record(self, key: str) -> Record | None:
+        record = self._staged.get(key)
         return record if record is not None and record.expires > self.clock() else None
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        asked = list(keys)
+        below = [key for key in asked if key not in self._staged]
+        found = self._base.get_many(below)
+        for key in below:
+            self._note(key, found.get(key))
+        return {key: record for key in asked if (record := found.get(key) or self._staged_record(key)) is not None}
+
+    def _note(self, key: str, found: Record | Stat | None) -> None:
+        if self._base.shared and key not in self._staged:
+            self._read.setdefault(key, ABSENT if found is None else found.version)
+
     def stat(self, key: str) -> Stat | None:
+        stat = self._stat(key)
+        self._note(key, stat)
+        return stat
+
+    def _stat(self, key: str) -> Stat | None:
         if key not in self._staged:
             return self._base.stat(key)
         record = self.get(key)
@@ -93,7 +113,7 @@ class Staged(Store):
         created: float | None = None,
         only_if: OnlyIf = None,
     ) -> int | None:
-        old = self.stat(key)
+        old = self._stat(key) if only_if is None else self.stat(key)
         if only_if is not None and only_if != (ABSENT if old is None else old.version):
             return None
         growth = len(payload) - (0 if old is None else old.size)
@@ -115,9 +135,11 @@ class Staged(Store):
         self._placed[key] = None
         self._size_changes += 1
 
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
         record = self.get(key)
-        if record is None:
+        if record is None or (only_if is not None and record.version != only_if):
             return None
         if expires is not None:
             record = record._replace(expires=expires)
@@ -173,7 +195,9 @@ class Staged(Store):
             raise RuntimeError("dictionary changed size during iteration")
 
     def contains(self, key: str) -> bool:
-        return self._base.contains(key) if key not in self._staged else self.get(key) is not None
+        if key in self._staged:
+            return self.get(key) is not None
+        return self.stat(key) is not None if self._base.shared else self._base.contains(key)
 
     def count(self) -> int:
         return self._base.count() + sum(self.contains(key) - self._base.contains(key) for key in self._staged)

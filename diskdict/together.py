@@ -93,15 +93,15 @@ class Together(Expiring[K, V]):
     def set_many(self, items: Pairs[K, V], *, ttl: Ttl = None) -> None:
         """Store each pair of a mapping or an iterable of pairs: all of them, or none where one is refused."""
         values = self._values
-        encoded: dict[str, tuple[bytes, str | None]] = {}
+        encoded: dict[str, bytes] = {}
+        spellings: dict[str, str] = {}
         for key, value in pairs(items):
             text, spelled = values.key(key)
-            spelled = encoded[text][1] if text in encoded else spelled
-            encoded[text] = values.encoded(value), spelled
+            if spelled is not None and text not in encoded:
+                spellings[text] = spelled
+            encoded[text] = values.encoded(value)
         expires = values.expires(ttl)
-        with self._store.together() as staged:
-            for text, (payload, spelled) in encoded.items():
-                staged.put(text, payload, expires=expires, spelling=spelled)
+        self._store.put_many(encoded, expires=expires, spellings=spellings)
         for text in encoded:
             values.forget(text)
 

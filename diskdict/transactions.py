@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
 from diskdict.staging import Staged
@@ -28,6 +28,7 @@ class Transactions(Store):
         self.base = base
         self.clock = base.clock
         self.readonly = base.readonly
+        self.shared = base.shared
         self._staged: Staged | None = None
         self._owner = 0
 
@@ -58,13 +59,18 @@ class Transactions(Store):
             finally:
                 self._staged = None
 
-    def put_many(self, payloads: Mapping[str, bytes], *, expires: float = NEVER) -> None:
-        with self.together() as staged:
-            staged.put_many(payloads, expires=expires)
+    def put_many(
+        self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
+    ) -> None:
+        with self._as_one() as store:
+            store.put_many(payloads, expires=expires, spellings=spellings)
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
-        with self.together() as staged:
-            return staged.delete_many(keys)
+        with self._as_one() as store:
+            return store.delete_many(keys)
+
+    def _as_one(self) -> AbstractContextManager[Store]:
+        return nullcontext(self.base) if self.base.shared and self.staged is None else self.together()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
         return self._here().get_many(keys)
@@ -96,8 +102,10 @@ class Transactions(Store):
             key, payload, expires=expires, meta=meta, spelling=spelling, created=created, only_if=only_if
         )
 
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
-        return self._here().amend(key, expires=expires, meta=meta)
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
+        return self._here().amend(key, expires=expires, meta=meta, only_if=only_if)
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         return self._here().delete(key, only_if=only_if)
