@@ -21,9 +21,9 @@ from diskdict.errors import InvalidValueError
 MAX_DEPTH = 500
 """Levels to which plain JSON nests. ujson reads 1,023, but comparing and printing such values exhausts the stack."""
 
-_ESC = b"\x1b"
-_OWN_FIRST = frozenset(b'{["-0123456789tfn \t\n\r')
-_ESCAPED_FIRST = _OWN_FIRST | {0x00, 0x1B}
+ESCAPE = b"\x1b"
+OPENS_JSON = frozenset(b'{["-0123456789tfn \t\n\r')
+_ESCAPED_FIRST = OPENS_JSON | {0x00, 0x1B}
 _TAG = re.compile(rb'\{\s*"\$')
 
 _ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
@@ -58,7 +58,7 @@ class JsonCodec:
     def dumps(self, value: object) -> bytes:
         """Return the bytes of `value`, or raise InvalidValueError naming what in it cannot be written."""
         if type(value) is bytes:
-            return _ESC + value if not value or value[0] in _ESCAPED_FIRST else value
+            return ESCAPE + value if not value or value[0] in _ESCAPED_FIRST else value
         try:
             if _is_plain(value):
                 text = ujson.dumps(value, *_OPTIONS)
@@ -73,7 +73,7 @@ class JsonCodec:
         """Return the value of `payload`, or raise ValueError."""
         if not payload:
             raise ValueError("an empty file is not a value")
-        if payload[0] not in _OWN_FIRST:
+        if payload[0] not in OPENS_JSON:
             return _loads_bytes(payload)
         try:
             value: object = ujson.loads(payload)
@@ -97,7 +97,7 @@ class RawCodec:
             raise InvalidValueError(
                 f'codec "raw" takes bytes, not {type(value).__qualname__}; codec="json" or codec="pickle" take more'
             )
-        return _ESC + value if not value or value[0] == 0x1B else value
+        return ESCAPE + value if not value or value[0] == 0x1B else value
 
     def loads(self, payload: bytes) -> bytes:
         """Return the bytes that were given, or raise ValueError."""

@@ -14,6 +14,8 @@ from diskdict.store import Clock, Store
 BACKENDS: Final = {
     "file": "diskdict.backends.file",
     "memory": "diskdict.backends.memory",
+    "http": "diskdict.backends.http",
+    "https": "diskdict.backends.http",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 

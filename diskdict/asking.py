@@ -1,0 +1,284 @@
+"""Requests to a server and what may come of them: `Asking`. All of httpx is in here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from ssl import SSLContext
+from typing import Final, cast
+
+import ujson
+
+from diskdict.errors import (
+    ClosedError,
+    ConflictError,
+    CorruptValueError,
+    DurabilityError,
+    InvalidKeyError,
+    InvalidValueError,
+    KeyExistsError,
+    LimitError,
+    ReadOnlyError,
+)
+from diskdict.keys import decode
+from diskdict.wire import PROBLEM_TYPE, Document
+
+try:
+    import httpx
+except ImportError as error:
+    raise ImportError("a client of the server needs httpx: pip install diskdict-store[client]") from error
+
+Answer = httpx.Response
+
+_IDLE: Final = 3.0
+"""Seconds that a connection is kept without use: fewer than servers keep it, so that it rarely ends just then."""
+_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+_ANSWERS: Final = {404: "KeyNotFoundError", 409: "KeyExistsError", 412: "ConflictError"}
+"""Refusals that may be what was asked for, if they have that name."""
+_SIMPLE: Final[Mapping[str, type[Exception]]] = {
+    kind.__name__: kind for kind in (InvalidKeyError, InvalidValueError, ConflictError, ReadOnlyError)
+} | {"NotANumber": TypeError}
+_NUMBERS: Final = {
+    401: errno.EACCES,
+    403: errno.EACCES,
+    408: errno.ETIMEDOUT,
+    413: errno.EMSGSIZE,
+    503: errno.EIO,
+    507: errno.ENOSPC,
+}
+
+
+@contextmanager
+def vendor_errors(url: str) -> Iterator[None]:
+    """Turn what httpx raises into errors of this package and of Python, which name the URL."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        what = "no answer in time; whether a change was made is not known"
+        raise TimeoutError(errno.ETIMEDOUT, what, url) from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ValueError(f"{url!r} is no URL of a server: {error}") from error
+    except httpx.ConnectError as error:
+        raise _unreachable(error, url) from error
+    except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict) as error:
+        raise ConnectionError(errno.ECONNRESET, f"{error or type(error).__name__}", url) from error
+
+
+def _unreachable(error: BaseException, url: str) -> ConnectionError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            return ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there", url)
+        cause = cause.__cause__ or cause.__context__
+    return ConnectionError(errno.EHOSTUNREACH, str(error), url)
+
+
+@contextmanager
+def understanding(url: str) -> Iterator[None]:
+    """Take what cannot be read in an answer for that of another server."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise foreign(url, f"{type(error).__name__}: {error}") from error
+
+
+def foreign(url: str, what: str) -> ConnectionError:
+    """Return what to raise where the server is none of ours."""
+    return ConnectionError(errno.EPROTO, f"this does not answer as a server of diskdict: {what}", url)
+
+
+class Asking:
+    """The connections to one server.
+
+    Parameters
+    ----------
+    url: str
+        Where the server is: ``http://host:port``, and a path, if it is below one.
+    token: str, optional
+        What it asks for.
+    timeout: float
+        Seconds to wait for a connection, and for each piece of an answer.
+    socket: str, optional
+        The path of a Unix socket to use in place of the host and port in `url`.
+    context: ssl.SSLContext, optional
+        What https trusts.
+
+    Notes
+    -----
+    Threads share it. After a fork the child opens connections of its own. Proxies that the environment names are not
+    used, redirections not followed.
+    """
+
+    def __init__(
+        self, url: str, *, token: str | None, timeout: float, socket: str | None, context: SSLContext | None
+    ) -> None:
+        self.url = _checked(url)
+        self._headers = {} if token is None else {"Authorization": f"Bearer {_token(token)}"}
+        self._timeout = timeout
+        self._socket = socket
+        self._context = context
+        self._closed = False
+        self.known = False
+        self._dated: str | None = ""
+        self._ahead = 0.0
+        self._made = os.getpid(), self._connected()
+
+    def _connected(self) -> httpx.Client:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_IDLE)
+        verify = True if self._context is None else self._context
+        return httpx.Client(
+            headers=self._headers,
+            timeout=self._timeout,
+            transport=httpx.HTTPTransport(verify=verify, trust_env=False, limits=limits, uds=self._socket),
+            trust_env=False,
+        )
+
+    @property
+    def _connections(self) -> httpx.Client:
+        process, connections = self._made
+        if process != os.getpid():
+            # Those of the parent are its own: what two processes send and read there would be mixed.
+            connections = self._connected()
+            self._made = os.getpid(), connections
+        return connections
+
+    def check_open(self) -> None:
+        """Raise ClosedError after `close`."""
+        if self._closed:
+            raise ClosedError(f"this client of {self.url} is closed; make another")
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *answers: int,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: tuple[str, bytes] | None = None,
+    ) -> Answer:
+        """Return the answer to a request, whose status is one of `answers`; raise what any other says.
+
+        `body` is its type and its bytes. `key` is what a refusal is about.
+        """
+        given = dict(headers or {})
+        if body is not None:
+            given["Content-Type"] = body[0]
+        start = time.time()
+        answer = self._sent(method, path, given, None if body is None else body[1])
+        self._see_date(answer.headers.get("Date"), start)
+        if answer.status_code not in answers or not self._is_genuine(answer):
+            raise self._refusal(answer, key)
+        self.known = self.known or method != "HEAD"
+        return answer
+
+    def _sent(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        self.check_open()
+        conditional = "If-Match" in headers or "If-None-Match" in headers
+        with vendor_errors(self.url):
+            request = self._connections.build_request(method, self.url + path, headers=headers, content=body)
+            try:
+                return self._connections.send(request)
+            except _DROPPED:
+                # Ended while it lay idle, most of the time. What might be done twice is not asked for twice.
+                if method not in ("GET", "HEAD") and not conditional:
+                    raise
+            except RuntimeError:
+                self.check_open()
+                raise
+            answer = self._connections.send(request)
+            if answer.status_code in (404, 412) and method not in ("GET", "HEAD"):
+                raise httpx.RemoteProtocolError("the connection was cut", request=request)
+            return answer
+
+    def _is_genuine(self, answer: Answer) -> bool:
+        """Tell whether a refusal is the server's of which one asked for it, not that of a page that is not there."""
+        status = answer.status_code
+        if status in _ANSWERS and answer.request.method != "HEAD":
+            return _problem(answer).get("title") == _ANSWERS[status]
+        return True
+
+    def _refusal(self, answer: Answer, key: str | None) -> Exception:
+        problem = _problem(answer)
+        status, title = answer.status_code, str(problem.get("title"))
+        detail = str(problem.get("detail", f"{status} {answer.reason_phrase}"))
+        about = key if key is not None else problem.get("key")
+        if title == "LimitError":
+            with understanding(self.url):
+                allowed, met = cast(int, problem["allowed"]), cast(int, problem["met"])
+                return LimitError(str(problem["limit"]), allowed, met, str(problem["unit"]))
+        if title == "KeyExistsError" and isinstance(about, str):
+            return KeyExistsError(decode(about))
+        if title == "CorruptValueError":
+            return CorruptValueError(about, "", detail)
+        if title in _SIMPLE:
+            return _SIMPLE[title](detail)
+        if title == "DurabilityError":
+            return DurabilityError(errno.EIO, detail, self.url)
+        if status in (400, 415) and problem:
+            return ValueError(f"{self.url}: {detail}")
+        if status in _NUMBERS:
+            return OSError(_NUMBERS[status], detail, self.url)
+        return foreign(self.url, detail)
+
+    def document(self, answer: Answer) -> Document:
+        """Return the JSON object that an answer is."""
+        with understanding(self.url):
+            found = ujson.loads(answer.content)
+            if not isinstance(found, dict):
+                raise TypeError("no JSON object")
+            return found
+
+    def now(self) -> float:
+        """Return the time of the server: that of this machine, unless its answers are dated otherwise."""
+        if self._dated == "":
+            self.ask("GET", "/healthz", 200)
+        return time.time() + self._ahead
+
+    def _see_date(self, date: str | None, start: float) -> None:
+        # The date is cut to seconds and may be made but once a second: within two of them the clocks agree.
+        if date == self._dated:
+            return
+        self._dated = date
+        try:
+            there = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        if not (start + self._ahead < there + 2 and time.time() + self._ahead > there):
+            self._ahead = there + 1 - time.time()
+
+    def close(self) -> None:
+        """Close the connections. Closing twice does nothing."""
+        self._closed = True
+        process, connections = self._made
+        if process == os.getpid():
+            connections.close()
+
+
+def _checked(url: str) -> str:
+    with vendor_errors("what was given"):
+        parts = httpx.URL(url)
+    if parts.userinfo:
+        raise ValueError("a URL with a name and password; give token= instead")
+    if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment:
+        raise ValueError(f"the URL of a server is http://host:port or https://host, not {url!r}")
+    return url.rstrip("/")
+
+
+def _token(token: str) -> str:
+    if not (isinstance(token, str) and token and token.isascii() and token.isprintable() and " " not in token):
+        raise ValueError("a token is one word of printable ASCII")
+    return token
+
+
+def _problem(answer: Answer) -> Document:
+    if answer.headers.get("Content-Type", "").partition(";")[0] != PROBLEM_TYPE:
+        return {}
+    try:
+        found = ujson.loads(answer.content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,318 @@
+"""A store that is a server's: `HTTPStore`, by docs/http.rst."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import count, islice
+from ssl import SSLContext
+from typing import Final, cast
+
+from diskdict.asking import Answer, Asking, understanding
+from diskdict.errors import ConflictError
+from diskdict.limits import Limits
+from diskdict.lock import Lock, mutation_lock
+from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
+from diskdict.wire import (
+    BATCH,
+    JSON_TYPE,
+    KEYS,
+    LONGEST,
+    Document,
+    Form,
+    Listed,
+    amendment,
+    batch,
+    conditions,
+    document,
+    fields,
+    listed,
+    operation,
+    path_of,
+    path_to,
+    quoted,
+    stat_of,
+    terms,
+    version_of,
+)
+
+TIMEOUT: Final = 30.0
+"""Seconds to wait for a server."""
+
+_PAGE: Final = 1_000
+_MOST: Final = 10_000
+"""Operations of a batch."""
+_FRESH: Final = 1 << 61
+"""Orders from here are of records that are committed as new ones."""
+
+
+class HTTPStore(Store):
+    """Records of a server, which others may change at the same time.
+
+    Parameters
+    ----------
+    url, token, timeout, socket, context:
+        As in `diskdict.asking.Asking`.
+    codec: str
+        The name of the codec; see `diskdict.wire.Form`.
+    clock: callable, optional
+        The time of the server in seconds since the epoch; as far as its answers tell, if not given.
+    lock: lock or factory of locks
+        Held around every mutation; an RLock by default.
+
+    Raises
+    ------
+    ConnectionError, TimeoutError, PermissionError
+        By any use: where the server cannot be reached or is another, does not answer in time, wants another token. A
+        change that was under way may have been made then.
+
+    Notes
+    -----
+    `exclusive` keeps out the other threads of this handle, not other clients: what they change is met by versions. A
+    commit, `put_many`, `delete_many` and `get_many` are one request and one moment, of 10,000 operations at most;
+    beyond that the latter three are several. An iteration goes by pages: it sees each key that is there all the time,
+    and ends with a RuntimeError when this handle changes the number of keys. Limits of the store are the server's to
+    hold, and `sweep` removes all that has expired, whatever its limit.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        codec: str = "json",
+        timeout: float = TIMEOUT,
+        socket: str | None = None,
+        context: SSLContext | None = None,
+        clock: Clock | None = None,
+        lock: Lock | Callable[[], Lock] | None = None,
+    ) -> None:
+        self._asking = Asking(url, token=token, timeout=timeout, socket=socket, context=context)
+        self._ask = self._asking.ask
+        self.clock = self._asking.now if clock is None else clock
+        self._form = Form(codec)
+        self._lock = mutation_lock(lock)
+        self._numbers = count(_FRESH)
+        self._changes = 0
+
+    # ---- one key
+
+    def get(self, key: str) -> Record | None:
+        answer = self._value(key)
+        if answer is None:
+            return None
+        with understanding(self._asking.url):
+            return self._form.record(key, answer.headers, answer.content)
+
+    def read(self, key: str) -> bytes | None:
+        answer = self._value(key)
+        if answer is None:
+            return None
+        with understanding(self._asking.url):
+            return self._form.payload(answer.headers["Content-Type"], answer.content)
+
+    def _value(self, key: str) -> Answer | None:
+        answer = self._ask("GET", path_of(key), 200, 404, key=key)
+        return answer if answer.status_code == 200 else None
+
+    def stat(self, key: str) -> Stat | None:
+        answer = self._ask("GET", path_to(key, "info"), 200, 404, key=key)
+        if answer.status_code == 404:
+            return None
+        with understanding(self._asking.url):
+            return stat_of(key, self._asking.document(answer))
+
+    def contains(self, key: str) -> bool:
+        found = self._ask("HEAD", path_of(key), 200, 404, key=key).status_code == 200
+        # What any server says of any page that it does not have.
+        return found or (not self._asking.known and self.stat(key) is not None)
+
+    def spelling(self, key: str) -> str:
+        if isinstance(key, Listed):
+            return key.spelling
+        stat = self.stat(key)
+        return key if stat is None or stat.spelling is None else stat.spelling
+
+    def put(
+        self,
+        key: str,
+        payload: bytes,
+        *,
+        expires: float = NEVER,
+        meta: str | None = None,
+        spelling: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
+    ) -> int | None:
+        with self._lock:
+            if len(meta or "") > LONGEST:
+                return self._put_by_batch(key, payload, spelling or key, fields(expires, meta, created), only_if)
+            answer = self._ask(
+                "PUT",
+                path_of(spelling or key),
+                *(201, 204, 412),
+                key=key,
+                headers=terms(expires, meta, created) | conditions(only_if),
+                body=self._form.body(payload),
+            )
+            if answer.status_code == 412:
+                return None
+            self._changes += answer.status_code == 201
+            with understanding(self._asking.url):
+                return version_of(answer.headers)
+
+    def _put_by_batch(
+        self, key: str, payload: bytes, given: str, beside: Mapping[str, str], only_if: OnlyIf
+    ) -> int | None:
+        new = only_if is ABSENT or (only_if is None and not self.contains(key))
+        try:
+            [result] = self._run([self._form.setting(given, payload, beside)], {key: only_if})
+        except ConflictError:
+            return None
+        self._changes += new
+        with understanding(self._asking.url):
+            return cast(int, result["version"])
+
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
+        body = JSON_TYPE, document(amendment(expires, meta)).encode()
+        with self._lock:
+            answer = self._ask("PATCH", path_of(key), *(204, 404, 412), key=key, headers=conditions(only_if), body=body)
+            if answer.status_code != 204:
+                return None
+            with understanding(self._asking.url):
+                return version_of(answer.headers)
+
+    def delete(self, key: str, *, only_if: int | None = None) -> bool:
+        with self._lock:
+            answer = self._ask("DELETE", path_of(key), *(204, 404, 412), key=key, headers=conditions(only_if))
+            removed = answer.status_code == 204
+            self._changes += removed
+            return removed
+
+    def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
+        body = JSON_TYPE, document({"to": json.dumps(spelling or target)}).encode()
+        with self._lock:
+            answer = self._ask("POST", path_to(source, "rename"), *(204, 404, 409), key=source, body=body)
+            if answer.status_code == 404:
+                return None
+            renamed = answer.status_code == 204
+            self._changes += renamed
+            return renamed
+
+    # ---- many keys
+
+    def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
+        query = f"limit={_PAGE}&reverse={'true' if reverse else 'false'}&prefix={quoted(prefix)}"
+        with self._lock:
+            return self._walk(query, self._listing(query), self._changes)
+
+    def _walk(self, query: str, page: Document, changes: int) -> Iterator[str]:
+        while True:
+            with understanding(self._asking.url):
+                texts = [listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
+                cursor = cast(str | None, page["cursor"])
+            for text in texts:
+                self._check_unchanged(changes)
+                yield text
+            self._check_unchanged(changes)
+            if cursor is None:
+                return
+            page = self._listing(f"{query}&cursor={quoted(cursor)}")
+
+    def _check_unchanged(self, changes: int) -> None:
+        self._asking.check_open()
+        if changes != self._changes:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    def _listing(self, query: str) -> Document:
+        return self._asking.document(self._ask("GET", f"{KEYS}?{query}", 200))
+
+    def count(self) -> int:
+        with understanding(self._asking.url):
+            return cast(int, self._listing("limit=0&count=true")["total"])
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        found = {}
+        for some in _portions(keys):
+            results = self._run([operation("get", key) for key in some])
+            with understanding(self._asking.url):
+                pairs = zip(some, results, strict=True)
+                found.update((key, self._form.found(key, result)) for key, result in pairs if result["found"])
+        return found
+
+    def put_many(
+        self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
+    ) -> None:
+        beside, spelled = fields(expires, None, None), spellings or {}
+        with self._lock:
+            for some in _portions(payloads):
+                self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
+                self._changes += 1
+
+    def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
+        removed = {}
+        with self._lock:
+            for some in _portions(keys):
+                results = self._run([operation("delete", key) for key in some])
+                with understanding(self._asking.url):
+                    told = {key: bool(result["found"]) for key, result in zip(some, results, strict=True)}
+                self._changes += any(told.values())
+                removed.update(told)
+        return removed
+
+    def sweep(self, limit: int | None = None) -> int:
+        if limit == 0:
+            return 0
+        with self._lock, understanding(self._asking.url):
+            return cast(int, self._asking.document(self._ask("POST", "/v1/cleanup", 200))["removed"])
+
+    # ---- several changes
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        self._asking.check_open()
+        return self._lock
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def commit(self, changes: Mapping[str, Record | None], *, amended: Collection[str] = ()) -> None:
+        self.commit_if({}, changes, amended=amended)
+
+    def commit_if(
+        self, expected: Mapping[str, OnlyIf], changes: Mapping[str, Record | None], *, amended: Collection[str] = ()
+    ) -> None:
+        operations = self._form.operations(changes, amended, _FRESH)
+        with self._lock:
+            if operations or expected:
+                self._run(operations, expected)
+            self._changes += any(record is None or record.order >= _FRESH for record in changes.values())
+
+    def _run(self, operations: Sequence[str], expected: Mapping[str, OnlyIf] | None = None) -> list[Document]:
+        body = JSON_TYPE, batch(operations, expected or {}).encode()
+        answer = self._asking.document(self._ask("POST", BATCH, 200, body=body))
+        with understanding(self._asking.url):
+            return cast(list[Document], answer["results"])
+
+    def close(self) -> None:
+        self._asking.close()
+
+
+def _portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
+    rest = iter(dict.fromkeys(keys))
+    while some := list(islice(rest, _MOST)):
+        yield some
+
+
+def open_url(
+    url: str, *, codec: str, clock: Clock, lock: Lock | Callable[[], Lock] | None, limits: Limits | None
+) -> HTTPStore:
+    """Return the store of the server at ``http://host:port``."""
+    if limits is not None and limits.total_bytes is not None:
+        raise ValueError(f"{url!r}: the server has its own total_bytes, and a client cannot hold another")
+    return HTTPStore(url, codec=codec, clock=None if clock is time.time else clock, lock=lock)
