@@ -129,7 +129,8 @@ class Asking:
 
     def _connected(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_IDLE)
-        verify = True if self._context is None else self._context
+        # To load what https trusts by default takes longer than many requests.
+        verify = self._context or self.url.startswith("https:")
         return httpx.Client(
             headers=self._headers,
             timeout=self._timeout,

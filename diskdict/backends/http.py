@@ -209,21 +209,21 @@ class HTTPStore(Store):
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         query = f"limit={_PAGE}&reverse={'true' if reverse else 'false'}&prefix={quoted(prefix)}"
-        with self._lock:
-            return self._walk(query, self._listing(query), self._changes)
+        self._asking.check_open()
+        return self._walk(query, self._changes)
 
-    def _walk(self, query: str, page: Document, changes: int) -> Iterator[str]:
-        while True:
+    def _walk(self, query: str, changes: int) -> Iterator[str]:
+        cursor: str | None = ""
+        while cursor is not None:
+            self._check_unchanged(changes)
+            page = self._listing(query + (f"&cursor={quoted(cursor)}" if cursor else ""))
             with understanding(self._asking.url):
                 texts = [listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
                 cursor = cast(str | None, page["cursor"])
             for text in texts:
                 self._check_unchanged(changes)
                 yield text
-            self._check_unchanged(changes)
-            if cursor is None:
-                return
-            page = self._listing(f"{query}&cursor={quoted(cursor)}")
+        self._check_unchanged(changes)
 
     def _check_unchanged(self, changes: int) -> None:
         self._asking.check_open()
@@ -234,11 +234,12 @@ class HTTPStore(Store):
         return self._asking.document(self._ask("GET", f"{KEYS}?{query}", 200))
 
     def count(self) -> int:
+        page = self._listing("limit=0&count=true")
         with understanding(self._asking.url):
-            return cast(int, self._listing("limit=0&count=true")["total"])
+            return cast(int, page["total"])
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
-        found = {}
+        found: dict[str, Record] = {}
         for some in _portions(keys):
             results = self._run([operation("get", key) for key in some])
             with understanding(self._asking.url):
@@ -269,8 +270,10 @@ class HTTPStore(Store):
     def sweep(self, limit: int | None = None) -> int:
         if limit == 0:
             return 0
-        with self._lock, understanding(self._asking.url):
-            return cast(int, self._asking.document(self._ask("POST", "/v1/cleanup", 200))["removed"])
+        with self._lock:
+            answer = self._asking.document(self._ask("POST", "/v1/cleanup", 200))
+        with understanding(self._asking.url):
+            return cast(int, answer["removed"])
 
     # ---- several changes
 
