@@ -25,7 +25,7 @@ from diskdict.errors import (
     ReadOnlyError,
 )
 from diskdict.keys import decode
-from diskdict.wire import PROBLEM_TYPE, Document
+from diskdict.messages import PROBLEM_TYPE, Document
 
 try:
     import httpx

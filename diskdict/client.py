@@ -124,6 +124,26 @@ class Client(StoreDict[K, V]):
             store.close()
             raise
 
+    # Changes that write over what they have read keep the other threads of this client from coming in between: over a
+    # network they would, most of the time.
+
+    def setdefault(self, key: K, default: V | None = None, /) -> V:
+        with self._store.exclusive():
+            return super().setdefault(key, default)
+
+    def compare_and_swap(self, key: K, old: V, new: V) -> bool:
+        with self._store.exclusive():
+            return super().compare_and_swap(key, old, new)
+
+    def _change(self, key: K, change: Callable[[object], object]) -> V:
+        with self._store.exclusive():
+            return super()._change(key, change)
+
+    def flush(self) -> None:
+        if self._values.held is not None:
+            with self._store.exclusive():
+                super().flush()
+
     def __repr__(self) -> str:
         try:
             return super().__repr__()

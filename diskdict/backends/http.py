@@ -10,33 +10,13 @@ from itertools import count, islice
 from ssl import SSLContext
 from typing import Final, cast
 
+from diskdict import messages
 from diskdict.asking import Answer, Asking, understanding
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
 from diskdict.lock import Lock, mutation_lock
+from diskdict.messages import KEYS, Document, Form, Listed, operation, path_of, path_to, quoted
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
-from diskdict.wire import (
-    BATCH,
-    JSON_TYPE,
-    KEYS,
-    LONGEST,
-    Document,
-    Form,
-    Listed,
-    amendment,
-    batch,
-    conditions,
-    document,
-    fields,
-    listed,
-    operation,
-    path_of,
-    path_to,
-    quoted,
-    stat_of,
-    terms,
-    version_of,
-)
 
 TIMEOUT: Final = 30.0
 """Seconds to wait for a server."""
@@ -56,7 +36,7 @@ class HTTPStore(Store):
     url, token, timeout, socket, context:
         As in `diskdict.asking.Asking`.
     codec: str
-        The name of the codec; see `diskdict.wire.Form`.
+        The name of the codec; see `diskdict.messages.Form`.
     clock: callable, optional
         The time of the server in seconds since the epoch; as far as its answers tell, if not given.
     lock: lock or factory of locks
@@ -105,6 +85,8 @@ class HTTPStore(Store):
         answer = self._value(key)
         if answer is None:
             return None
+        if "X-Metadata-Length" in answer.headers:
+            return self.get_many([key]).get(key)
         with understanding(self._asking.url):
             return self._form.record(key, answer.headers, answer.content)
 
@@ -124,7 +106,7 @@ class HTTPStore(Store):
         if answer.status_code == 404:
             return None
         with understanding(self._asking.url):
-            return stat_of(key, self._asking.document(answer))
+            return messages.stat_of(key, self._asking.document(answer))
 
     def contains(self, key: str) -> bool:
         found = self._ask("HEAD", path_of(key), 200, 404, key=key).status_code == 200
@@ -148,29 +130,29 @@ class HTTPStore(Store):
         created: float | None = None,
         only_if: OnlyIf = None,
     ) -> int | None:
+        headers = messages.terms(expires, meta, created) | messages.conditions(only_if)
         with self._lock:
-            if len(meta or "") > LONGEST:
-                return self._put_by_batch(key, payload, spelling or key, fields(expires, meta, created), only_if)
+            if len(headers.get("X-Metadata", "")) > messages.LONGEST:
+                setting = self._form.setting(spelling or key, payload, messages.fields(expires, meta, created))
+                return self._put_by_batch(key, setting, only_if)
             answer = self._ask(
                 "PUT",
                 path_of(spelling or key),
                 *(201, 204, 412),
                 key=key,
-                headers=terms(expires, meta, created) | conditions(only_if),
+                headers=headers,
                 body=self._form.body(payload),
             )
             if answer.status_code == 412:
                 return None
             self._changes += answer.status_code == 201
             with understanding(self._asking.url):
-                return version_of(answer.headers)
+                return messages.version_of(answer.headers)
 
-    def _put_by_batch(
-        self, key: str, payload: bytes, given: str, beside: Mapping[str, str], only_if: OnlyIf
-    ) -> int | None:
+    def _put_by_batch(self, key: str, setting: str, only_if: OnlyIf) -> int | None:
         new = only_if is ABSENT or (only_if is None and not self.contains(key))
         try:
-            [result] = self._run([self._form.setting(given, payload, beside)], {key: only_if})
+            [result] = self._run([setting], {key: only_if})
         except ConflictError:
             return None
         self._changes += new
@@ -180,30 +162,28 @@ class HTTPStore(Store):
     def amend(
         self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
     ) -> int | None:
-        body = JSON_TYPE, document(amendment(expires, meta)).encode()
+        body = messages.body(messages.amendment(expires, meta))
         with self._lock:
-            answer = self._ask("PATCH", path_of(key), *(204, 404, 412), key=key, headers=conditions(only_if), body=body)
+            answer = self._ask(
+                "PATCH", path_of(key), *(204, 404, 412), key=key, headers=messages.conditions(only_if), body=body
+            )
             if answer.status_code != 204:
                 return None
             with understanding(self._asking.url):
-                return version_of(answer.headers)
+                return messages.version_of(answer.headers)
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         with self._lock:
-            answer = self._ask("DELETE", path_of(key), *(204, 404, 412), key=key, headers=conditions(only_if))
-            removed = answer.status_code == 204
-            self._changes += removed
-            return removed
+            answer = self._ask("DELETE", path_of(key), *(204, 404, 412), key=key, headers=messages.conditions(only_if))
+            self._changes += answer.status_code == 204
+            return answer.status_code == 204
 
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
-        body = JSON_TYPE, document({"to": json.dumps(spelling or target)}).encode()
+        body = messages.body({"to": json.dumps(spelling or target)})
         with self._lock:
-            answer = self._ask("POST", path_to(source, "rename"), *(204, 404, 409), key=source, body=body)
-            if answer.status_code == 404:
-                return None
-            renamed = answer.status_code == 204
-            self._changes += renamed
-            return renamed
+            status = self._ask("POST", path_to(source, "rename"), *(204, 404, 409), key=source, body=body).status_code
+            self._changes += status == 204
+            return None if status == 404 else status == 204
 
     # ---- many keys
 
@@ -218,7 +198,7 @@ class HTTPStore(Store):
             self._check_unchanged(changes)
             page = self._listing(query + (f"&cursor={quoted(cursor)}" if cursor else ""))
             with understanding(self._asking.url):
-                texts = [listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
+                texts = [messages.listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
                 cursor = cast(str | None, page["cursor"])
             for text in texts:
                 self._check_unchanged(changes)
@@ -250,7 +230,7 @@ class HTTPStore(Store):
     def put_many(
         self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
     ) -> None:
-        beside, spelled = fields(expires, None, None), spellings or {}
+        beside, spelled = messages.fields(expires, None, None), spellings or {}
         with self._lock:
             for some in _portions(payloads):
                 self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
@@ -278,7 +258,6 @@ class HTTPStore(Store):
     # ---- several changes
 
     def exclusive(self) -> AbstractContextManager[object]:
-        self._asking.check_open()
         return self._lock
 
     def number(self) -> int:
@@ -297,8 +276,8 @@ class HTTPStore(Store):
             self._changes += any(record is None or record.order >= _FRESH for record in changes.values())
 
     def _run(self, operations: Sequence[str], expected: Mapping[str, OnlyIf] | None = None) -> list[Document]:
-        body = JSON_TYPE, batch(operations, expected or {}).encode()
-        answer = self._asking.document(self._ask("POST", BATCH, 200, body=body))
+        body = messages.batch(operations, expected or {})
+        answer = self._asking.document(self._ask("POST", messages.BATCH, 200, body=body))
         with understanding(self._asking.url):
             return cast(list[Document], answer["results"])
 

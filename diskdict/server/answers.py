@@ -55,8 +55,8 @@ def headers_of(text: str, found: Record | Stat, now: float) -> dict[str, str]:
         headers["x-ttl"] = repr(max(0.0, found.expires - now))
     if found.meta:
         metadata = json.dumps(told(unpack(found.meta)))
-        if len(metadata) <= _LONGEST:
-            headers["x-metadata"] = metadata
+        name = "x-metadata" if len(metadata) <= _LONGEST else "x-metadata-length"
+        headers[name] = metadata if name == "x-metadata" else str(len(metadata))
     if found.spelling is not None and found.spelling != text:
         headers["x-key"] = quote(found.spelling.encode("utf-8", "surrogatepass"), safe="")
     return headers

@@ -92,7 +92,8 @@ async def _lifespan(app: Application) -> AsyncIterator[None]:
 def _cors(settings: Settings) -> list[Middleware]:
     if not settings.origins:
         return []
-    exposed = ["ETag", "X-Created-At", "X-Updated-At", "X-Order", "X-Expires-At", "X-TTL", "X-Metadata", "X-Key"]
+    exposed = ["ETag", "X-Created-At", "X-Updated-At", "X-Order", "X-Expires-At", "X-TTL", "X-Key"]
+    exposed += ["X-Metadata", "X-Metadata-Length"]
     return [
         Middleware(
             CORSMiddleware,

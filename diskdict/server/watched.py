@@ -108,8 +108,10 @@ class WatchedStore(FolderStore):
             self.changes.tell(key, version)
         return version
 
-    def amend(self, key: str, *, expires: float | None = None, meta: str | None = None) -> int | None:
-        version = super().amend(key, expires=expires, meta=meta)
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
+        version = super().amend(key, expires=expires, meta=meta, only_if=only_if)
         if version is not None:
             self.changes.tell(key, version)
         return version

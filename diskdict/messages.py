@@ -229,7 +229,12 @@ def document(members: Mapping[str, str]) -> str:
     return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items()) + "}"
 
 
-def batch(operations: Sequence[str], expected: Mapping[str, OnlyIf]) -> str:
-    """Return the document of a batch; keys that are expected with None may have any version."""
+def body(members: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return type and bytes of a request that has such an object."""
+    return JSON_TYPE, document(members).encode()
+
+
+def batch(operations: Sequence[str], expected: Mapping[str, OnlyIf]) -> tuple[str, bytes]:
+    """Return type and bytes of a batch; keys that are expected with None may have any version."""
     wanted = {key: "null" if version is ABSENT else str(version) for key, version in expected.items() if version}
-    return document({"operations": f"[{','.join(operations)}]", "expect": document(wanted)})
+    return body({"operations": f"[{','.join(operations)}]", "expect": document(wanted)})
