@@ -146,14 +146,17 @@ def fetch(fd: int) -> Attributes | None:
 
 
 def _fetch_text(fd: int, name: str) -> str | None:
-    try:
-        return PACKAGE.get(fd, name).decode("utf-8", "surrogatepass") or None
-    except UnicodeDecodeError:
-        return None
-    except OSError as error:
-        if error.errno in _ABSENT:
+    while True:
+        try:
+            return PACKAGE.get(fd, name).decode("utf-8", "surrogatepass") or None
+        except UnicodeDecodeError:
             return None
-        raise
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            # The package asks for the size first, and by then it had grown.
+            if error.errno != errno.ERANGE:
+                raise
 
 
 def apply(fd: int, attributes: Attributes) -> bool:

@@ -30,6 +30,7 @@ from diskdict import (
     FormatError,
     KeyExistsError,
     ReadOnlyError,
+    attributes,
     committing,
     journal,
     keys,
@@ -749,3 +750,23 @@ def test_second_name_of_something_else_is_no_lock(folder: Path, tmp_path: Path) 
     (folder / "lock").hardlink_to(copy)
     with DiskDict(folder) as d:
         assert d["k"] == 1
+
+
+def test_metadata_that_grows_while_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, needs_attributes: None
+) -> None:
+    """An attribute that was short when its size was asked for, and is longer when it is read, is read again."""
+    refusals = [errno.ERANGE]
+
+    def get(fd: int, name: str) -> bytes:
+        if refusals:
+            raise OSError(refusals.pop(), "numerical result out of range")
+        return package.get(fd, name)
+
+    package = attributes.PACKAGE
+    with DiskDict(folder) as d:
+        d.set("k", 1, metadata={"n": 2})
+        monkeypatch.setattr(attributes, "PACKAGE", package._replace(get=get))
+
+        assert d.info("k").metadata == {"n": 2}
+        assert not refusals
