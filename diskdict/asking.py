@@ -183,17 +183,21 @@ class Asking:
             request = self._connections.build_request(method, self.url + path, headers=headers, content=body)
             try:
                 return self._connections.send(request)
-            except _DROPPED:
+            except _DROPPED as error:
                 # Ended while it lay idle, most of the time. What might be done twice is not asked for twice.
                 if method not in ("GET", "HEAD") and not conditional:
-                    raise
+                    raise self._cut() from error
             except RuntimeError:
                 self.check_open()
                 raise
             answer = self._connections.send(request)
             if answer.status_code in (404, 412) and method not in ("GET", "HEAD"):
-                raise httpx.RemoteProtocolError("the connection was cut", request=request)
+                raise self._cut()
             return answer
+
+    def _cut(self) -> ConnectionError:
+        what = "the connection was cut, and whether the change was made is not known"
+        return ConnectionError(errno.ECONNRESET, what, self.url)
 
     def _is_genuine(self, answer: Answer) -> bool:
         """Tell whether a refusal is the server's of which one asked for it, not that of a page that is not there."""
@@ -221,6 +225,8 @@ class Asking:
             return DurabilityError(errno.EIO, detail, self.url)
         if status in (400, 415) and problem:
             return ValueError(f"{self.url}: {detail}")
+        if status == 401:
+            detail += "; another token= is needed"
         if status in _NUMBERS:
             return OSError(_NUMBERS[status], detail, self.url)
         return foreign(self.url, detail)

@@ -99,7 +99,12 @@ class HTTPStore(Store):
 
     def _value(self, key: str) -> Answer | None:
         answer = self._ask("GET", path_of(key), 200, 404, key=key)
-        return answer if answer.status_code == 200 else None
+        if answer.status_code == 404:
+            return None
+        with understanding(self._asking.url):
+            # Any server may have a page there.
+            messages.version_of(answer.headers)
+        return answer
 
     def stat(self, key: str) -> Stat | None:
         answer = self._ask("GET", path_to(key, "info"), 200, 404, key=key)
@@ -109,9 +114,10 @@ class HTTPStore(Store):
             return messages.stat_of(key, self._asking.document(answer))
 
     def contains(self, key: str) -> bool:
-        found = self._ask("HEAD", path_of(key), 200, 404, key=key).status_code == 200
-        # What any server says of any page that it does not have.
-        return found or (not self._asking.known and self.stat(key) is not None)
+        # 200 and 404 any server says of any page; what is beside them in other answers shows who it is.
+        if not self._asking.known:
+            return self.stat(key) is not None
+        return self._ask("HEAD", path_of(key), 200, 404, key=key).status_code == 200
 
     def spelling(self, key: str) -> str:
         if isinstance(key, Listed):
@@ -253,7 +259,7 @@ class HTTPStore(Store):
         with self._lock:
             answer = self._asking.document(self._ask("POST", "/v1/cleanup", 200))
         with understanding(self._asking.url):
-            return cast(int, answer["removed"])
+            return int(cast(int, answer["removed"]))
 
     # ---- several changes
 
@@ -279,7 +285,10 @@ class HTTPStore(Store):
         body = messages.batch(operations, expected or {})
         answer = self._asking.document(self._ask("POST", messages.BATCH, 200, body=body))
         with understanding(self._asking.url):
-            return cast(list[Document], answer["results"])
+            results = cast(list[Document], answer["results"])
+            if len(results) != len(operations):
+                raise ValueError(f"{len(results)} results of {len(operations)} operations")
+        return results
 
     def close(self) -> None:
         self._asking.close()
