@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
-from typing import Final, cast
+from typing import Final, ParamSpec, TypeVar, cast
 
 import ujson
 
@@ -33,6 +32,8 @@ except ImportError as error:
     raise ImportError("a client of the server needs httpx: pip install diskdict-store[client]") from error
 
 Answer = httpx.Response
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _IDLE: Final = 3.0
 """Seconds that a connection is kept without use: fewer than servers keep it, so that it rarely ends just then."""
@@ -109,7 +110,7 @@ class Asking:
 
     Notes
     -----
-    Threads share it. After a fork the child opens connections of its own. Proxies that the environment names are not
+    Threads share it. Proxies that the environment names are not
     used, redirections not followed.
     """
 
@@ -125,7 +126,7 @@ class Asking:
         self.known = False
         self._dated: str | None = ""
         self._ahead = 0.0
-        self._made = os.getpid(), self._connected()
+        self._connections = self._connected()
 
     def _connected(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_IDLE)
@@ -138,14 +139,10 @@ class Asking:
             trust_env=False,
         )
 
-    @property
-    def _connections(self) -> httpx.Client:
-        process, connections = self._made
-        if process != os.getpid():
-            # Those of the parent are its own: what two processes send and read there would be mixed.
-            connections = self._connected()
-            self._made = os.getpid(), connections
-        return connections
+    def renew(self) -> None:
+        """Have connections of its own in a forked child: on those of the parent, what both send would be mixed."""
+        if not self._closed:
+            self._connections = self._connected()
 
     def check_open(self) -> None:
         """Raise ClosedError after `close`."""
@@ -231,6 +228,11 @@ class Asking:
             return OSError(_NUMBERS[status], detail, self.url)
         return foreign(self.url, detail)
 
+    def understand(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what is read in an answer. ConnectionError, where that is none of diskdict's."""
+        with understanding(self.url):
+            return read(*args, **kwargs)
+
     def document(self, answer: Answer) -> Document:
         """Return the JSON object that an answer is."""
         with understanding(self.url):
@@ -260,9 +262,7 @@ class Asking:
     def close(self) -> None:
         """Close the connections. Closing twice does nothing."""
         self._closed = True
-        process, connections = self._made
-        if process == os.getpid():
-            connections.close()
+        self._connections.close()
 
 
 def _checked(url: str) -> str:

@@ -289,9 +289,10 @@ def abandon_after_fork(handle: Forkable) -> None:
 
 
 def _abandon_all() -> None:
-    for handle in list(_handles):
-        handle.abandon()
+    handles = list(_handles)
     _handles.clear()
+    for handle in handles:
+        handle.abandon()
 
 
 if hasattr(os, "register_at_fork"):

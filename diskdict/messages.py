@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, cast
 from urllib.parse import quote, unquote
 
@@ -26,6 +27,8 @@ LONGEST: Final = 4_000
 """Characters of metadata that go in a header; more go in a batch."""
 MOST: Final = 60_000
 """Characters that a key may have in a URL."""
+OPERATIONS: Final = 10_000
+"""Operations that a batch may have."""
 
 Document = Mapping[str, object]
 """A JSON object as it was parsed, with the tags of values as they stand."""
@@ -87,9 +90,11 @@ class Form:
             return JSON_TYPE, payload
         return BYTES_TYPE, payload[1:] if self._escapes is not None and payload[:1] == ESCAPE else payload
 
-    def payload(self, kind: str, body: bytes) -> bytes:
-        """Return the payload that a type and a body carry. ValueError where it is of a type that no value has."""
-        kind = kind.partition(";")[0]
+    def payload(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """Return the payload in the answer to a GET of a key. ValueError where it is of a type that no value has."""
+        return self._carried(headers["Content-Type"].partition(";")[0], body)
+
+    def _carried(self, kind: str, body: bytes) -> bytes:
         if kind == JSON_TYPE and self._json:
             return body
         if kind not in (JSON_TYPE, BYTES_TYPE):
@@ -104,15 +109,15 @@ class Form:
     def payload_of(self, value: object) -> bytes:
         """Return the payload of what stands for a value in a document that was parsed."""
         if isinstance(value, dict) and value.keys() == {"$bytes"}:
-            return self.payload(BYTES_TYPE, cast(bytes, tags.untag(value)))
+            return self._carried(BYTES_TYPE, cast(bytes, tags.untag(value)))
         text = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
-        return self.payload(JSON_TYPE, text.encode())
+        return self._carried(JSON_TYPE, text.encode())
 
     def record(self, key: str, headers: Mapping[str, str], body: bytes) -> Record:
         """Return the record in the answer to a GET of a key."""
         meta = headers.get("X-Metadata")
         return Record(
-            payload=self.payload(headers["Content-Type"], body),
+            payload=self.payload(headers, body),
             order=int(headers["X-Order"]),
             created=float(headers["X-Created-At"]),
             updated=float(headers["X-Updated-At"]),
@@ -180,6 +185,14 @@ def told(meta: str | None) -> str:
     return json.dumps({name: tags.tag(value) for name, value in unpack(meta).items()})
 
 
+def number(fields: Document, name: str) -> int:
+    """Return a member that is a whole number; ValueError, TypeError or KeyError where it is none."""
+    found = fields[name]
+    if type(found) is not int:
+        raise TypeError(f"{name} is {type(found).__name__}")
+    return found
+
+
 def version_of(headers: Mapping[str, str]) -> int:
     """Return the version in an ETag, also in one that a proxy has weakened."""
     return int(headers["ETag"].removeprefix("W/").strip('"'))
@@ -217,6 +230,13 @@ def amendment(expires: float | None, meta: str | None) -> dict[str, str]:
         **({} if expires is None else {"expires_at": "null" if expires == NEVER else repr(expires)}),
         **({} if meta is None else {"metadata": told(meta)}),
     }
+
+
+def portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Return keys in portions that a batch takes, each once."""
+    rest = iter(dict.fromkeys(keys))
+    while some := list(islice(rest, OPERATIONS)):
+        yield some
 
 
 def operation(op: str, key: str, **more: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -51,13 +52,25 @@ def count_on_both_sides_of_a_fork(url: str, rounds: int) -> int:
     """Count with one client in two processes at once; return how the second one has ended."""
     with Client[str, int](url) as d:
         d.increment("n")
+        inside, forked = threading.Event(), threading.Event()
+        thread = threading.Thread(target=_hold, args=(d, inside, forked))
+        thread.start()
+        inside.wait()
         child = os.fork()
         code = 1
         try:
+            forked.set()
             for _ in range(rounds):
                 d.increment("n")
             code = 0
         finally:
             if not child:
                 os._exit(code)
+        thread.join()
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _hold(d: Client[str, int], inside: threading.Event, end: threading.Event) -> None:
+    with d.transaction():
+        inside.set()
+        end.wait()

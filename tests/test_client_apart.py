@@ -272,7 +272,7 @@ def test_processes_lose_no_update(d: Dict, url: str) -> None:
 
 
 def test_client_in_a_forked_process(d: Dict, url: str) -> None:
-    """The child has connections of its own: what both ask at once is not mixed up."""
+    """The child has connections of its own, so that what both ask at once is not mixed up, and nobody's locks."""
     with Crew("clienting") as crew, crew.actor() as actor:
         ended = actor.ask("clienting.count_on_both_sides_of_a_fork(url, 50)", url=url)
 

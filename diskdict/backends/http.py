@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import count, islice
+from itertools import count
 from ssl import SSLContext
 from typing import Final, cast
 
@@ -14,7 +14,7 @@ from diskdict import messages
 from diskdict.asking import Answer, Asking, understanding
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
-from diskdict.lock import Lock, mutation_lock
+from diskdict.lock import Lock, abandon_after_fork, mutation_lock
 from diskdict.messages import KEYS, Document, Form, Listed, operation, path_of, path_to, quoted
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
@@ -22,8 +22,6 @@ TIMEOUT: Final = 30.0
 """Seconds to wait for a server."""
 
 _PAGE: Final = 1_000
-_MOST: Final = 10_000
-"""Operations of a batch."""
 _FRESH: Final = 1 << 61
 """Orders from here are of records that are committed as new ones."""
 
@@ -72,12 +70,21 @@ class HTTPStore(Store):
         lock: Lock | Callable[[], Lock] | None = None,
     ) -> None:
         self._asking = Asking(url, token=token, timeout=timeout, socket=socket, context=context)
-        self._ask = self._asking.ask
+        self._ask, self._understand = self._asking.ask, self._asking.understand
         self.clock = self._asking.now if clock is None else clock
         self._form = Form(codec)
+        self._own_lock = lock is None
         self._lock = mutation_lock(lock)
         self._numbers = count(_FRESH)
         self._changes = 0
+        abandon_after_fork(self)
+
+    def abandon(self) -> None:
+        """Leave to the parent of a forked child what is the parent's: its connections, and who has its lock."""
+        self._asking.renew()
+        if self._own_lock:
+            self._lock = mutation_lock(None)
+        abandon_after_fork(self)
 
     # ---- one key
 
@@ -87,31 +94,25 @@ class HTTPStore(Store):
             return None
         if "X-Metadata-Length" in answer.headers:
             return self.get_many([key]).get(key)
-        with understanding(self._asking.url):
-            return self._form.record(key, answer.headers, answer.content)
+        return self._understand(self._form.record, key, answer.headers, answer.content)
 
     def read(self, key: str) -> bytes | None:
         answer = self._value(key)
-        if answer is None:
-            return None
-        with understanding(self._asking.url):
-            return self._form.payload(answer.headers["Content-Type"], answer.content)
+        return None if answer is None else self._understand(self._form.payload, answer.headers, answer.content)
 
     def _value(self, key: str) -> Answer | None:
         answer = self._ask("GET", path_of(key), 200, 404, key=key)
         if answer.status_code == 404:
             return None
-        with understanding(self._asking.url):
-            # Any server may have a page there.
-            messages.version_of(answer.headers)
+        # Any server may have a page there.
+        self._understand(messages.version_of, answer.headers)
         return answer
 
     def stat(self, key: str) -> Stat | None:
         answer = self._ask("GET", path_to(key, "info"), 200, 404, key=key)
         if answer.status_code == 404:
             return None
-        with understanding(self._asking.url):
-            return messages.stat_of(key, self._asking.document(answer))
+        return self._understand(messages.stat_of, key, self._asking.document(answer))
 
     def contains(self, key: str) -> bool:
         # 200 and 404 any server says of any page; what is beside them in other answers shows who it is.
@@ -152,8 +153,7 @@ class HTTPStore(Store):
             if answer.status_code == 412:
                 return None
             self._changes += answer.status_code == 201
-            with understanding(self._asking.url):
-                return messages.version_of(answer.headers)
+            return self._understand(messages.version_of, answer.headers)
 
     def _put_by_batch(self, key: str, setting: str, only_if: OnlyIf) -> int | None:
         new = only_if is ABSENT or (only_if is None and not self.contains(key))
@@ -162,8 +162,7 @@ class HTTPStore(Store):
         except ConflictError:
             return None
         self._changes += new
-        with understanding(self._asking.url):
-            return cast(int, result["version"])
+        return self._understand(messages.number, result, "version")
 
     def amend(
         self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
@@ -175,8 +174,7 @@ class HTTPStore(Store):
             )
             if answer.status_code != 204:
                 return None
-            with understanding(self._asking.url):
-                return messages.version_of(answer.headers)
+            return self._understand(messages.version_of, answer.headers)
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         with self._lock:
@@ -221,12 +219,11 @@ class HTTPStore(Store):
 
     def count(self) -> int:
         page = self._listing("limit=0&count=true")
-        with understanding(self._asking.url):
-            return cast(int, page["total"])
+        return self._understand(messages.number, page, "total")
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        for some in _portions(keys):
+        for some in messages.portions(keys):
             results = self._run([operation("get", key) for key in some])
             with understanding(self._asking.url):
                 pairs = zip(some, results, strict=True)
@@ -238,14 +235,14 @@ class HTTPStore(Store):
     ) -> None:
         beside, spelled = messages.fields(expires, None, None), spellings or {}
         with self._lock:
-            for some in _portions(payloads):
+            for some in messages.portions(payloads):
                 self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
                 self._changes += 1
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
         removed = {}
         with self._lock:
-            for some in _portions(keys):
+            for some in messages.portions(keys):
                 results = self._run([operation("delete", key) for key in some])
                 with understanding(self._asking.url):
                     told = {key: bool(result["found"]) for key, result in zip(some, results, strict=True)}
@@ -258,8 +255,7 @@ class HTTPStore(Store):
             return 0
         with self._lock:
             answer = self._asking.document(self._ask("POST", "/v1/cleanup", 200))
-        with understanding(self._asking.url):
-            return int(cast(int, answer["removed"]))
+        return self._understand(messages.number, answer, "removed")
 
     # ---- several changes
 
@@ -292,12 +288,6 @@ class HTTPStore(Store):
 
     def close(self) -> None:
         self._asking.close()
-
-
-def _portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
-    rest = iter(dict.fromkeys(keys))
-    while some := list(islice(rest, _MOST)):
-        yield some
 
 
 def open_url(
