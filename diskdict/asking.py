@@ -25,6 +25,7 @@ from diskdict.errors import (
 )
 from diskdict.keys import decode
 from diskdict.messages import PROBLEM_TYPE, Document
+from diskdict.repeating import checked_interval
 
 try:
     import httpx
@@ -48,6 +49,7 @@ _NUMBERS: Final = {
     403: errno.EACCES,
     408: errno.ETIMEDOUT,
     413: errno.EMSGSIZE,
+    421: errno.EACCES,
     503: errno.EIO,
     507: errno.ENOSPC,
 }
@@ -58,6 +60,8 @@ def vendor_errors(url: str) -> Iterator[None]:
     """Turn what httpx raises into errors of this package and of Python, which name the URL."""
     try:
         yield
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise TimeoutError(errno.ETIMEDOUT, "no connection in time", url) from error
     except httpx.TimeoutException as error:
         what = "no answer in time; whether a change was made is not known"
         raise TimeoutError(errno.ETIMEDOUT, what, url) from error
@@ -119,7 +123,7 @@ class Asking:
     ) -> None:
         self.url = _checked(url)
         self._headers = {} if token is None else {"Authorization": f"Bearer {_token(token)}"}
-        self._timeout = timeout
+        self._timeout = checked_interval("timeout", timeout)
         self._socket = socket
         self._context = context
         self._closed = False
@@ -181,6 +185,7 @@ class Asking:
             try:
                 return self._connections.send(request)
             except _DROPPED as error:
+                self.check_open()
                 # Ended while it lay idle, most of the time. What might be done twice is not asked for twice.
                 if method not in ("GET", "HEAD") and not conditional:
                     raise self._cut() from error
@@ -224,8 +229,8 @@ class Asking:
             return ValueError(f"{self.url}: {detail}")
         if status == 401:
             detail += "; another token= is needed"
-        if status in _NUMBERS:
-            return OSError(_NUMBERS[status], detail, self.url)
+        if status in _NUMBERS or (status >= 500 and problem):
+            return OSError(_NUMBERS.get(status, errno.EIO), detail, self.url)
         return foreign(self.url, detail)
 
     def understand(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import pickle
 import subprocess
 import sys
@@ -26,8 +28,12 @@ from diskdict import (
     ClosedError,
     ConflictError,
     CorruptValueError,
+    DurabilityError,
     InvalidKeyError,
+    InvalidValueError,
+    LimitError,
     Limits,
+    ReadOnlyError,
     open_dict,
 )
 from diskdict.asking import vendor_errors
@@ -406,6 +412,49 @@ def test_server_of_something_else(rubbish: bytes | None, connect: Connect) -> No
             d.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "problem", "kind", "expected"),
+    [
+        (400, {"title": "BadRequest", "detail": "what"}, ValueError, {}),
+        (400, {"title": "InvalidKeyError", "detail": "what"}, InvalidKeyError, {}),
+        (400, {"title": "InvalidValueError", "detail": "what"}, InvalidValueError, {}),
+        (401, {"title": "Unauthorized", "detail": "what"}, PermissionError, {"errno": errno.EACCES}),
+        (403, {"title": "Forbidden", "detail": "what"}, PermissionError, {"errno": errno.EACCES}),
+        (403, {"title": "ReadOnlyError", "detail": "what"}, ReadOnlyError, {}),
+        (408, {"title": "Timeout", "detail": "what"}, TimeoutError, {"errno": errno.ETIMEDOUT}),
+        (412, {"title": "ConflictError", "detail": "what"}, ConflictError, {}),
+        (413, {"title": "BodyTooLarge", "detail": "what"}, OSError, {"errno": errno.EMSGSIZE}),
+        (421, {"title": "HostNotAllowed", "detail": "what"}, PermissionError, {"errno": errno.EACCES}),
+        (500, {"title": "CorruptValueError", "detail": "what", "key": "a"}, CorruptValueError, {"key": "a"}),
+        (500, {"title": "InternalError", "detail": "what"}, OSError, {"errno": errno.EIO}),
+        (503, {"title": "DurabilityError", "detail": "what"}, DurabilityError, {"errno": errno.EIO}),
+        (503, {"title": "ClosedError", "detail": "what"}, OSError, {"errno": errno.EIO}),
+        (507, {"title": "OSError", "detail": "what"}, OSError, {"errno": errno.ENOSPC}),
+        (
+            507,
+            {"title": "LimitError", "limit": "total_bytes", "allowed": 5, "met": 6, "unit": "what"},
+            LimitError,
+            {"limit": "total_bytes", "allowed": 5, "met": 6},
+        ),
+        (413, {"title": "LimitError"}, ConnectionError, {"errno": errno.EPROTO}),
+    ],
+    ids=lambda part: part["title"] if isinstance(part, dict) and "title" in part else "",
+)
+def test_problems_are_errors_again(
+    status: int, problem: dict[str, object], kind: type[Exception], expected: dict[str, object], connect: Connect
+) -> None:
+    """What the server refuses, by one request or by a batch, is the error that it was, and says what it said."""
+    for use in (lambda d: d.copy_key("a", "b"), lambda d: d.update(a=1, b=2)):
+        with scripted(said(f"{status} Refused", PROBLEM, body=json.dumps(problem).encode())) as server:
+            d = connect(server.url)
+            with pytest.raises(kind, match=r"what|allow") as caught:
+                use(d)
+            d.close()
+
+        assert type(caught.value) is kind
+        assert {name: getattr(caught.value, name) for name in expected} == expected
+
+
 def test_wrong_path(url: str, connect: Connect) -> None:
     """A server of diskdict that is asked below another path has no such routes, and not just no such keys."""
     d = connect(f"{url}/elsewhere")
@@ -431,6 +480,13 @@ def test_bad_token(token: str) -> None:
     """A token that no header can carry is refused."""
     with pytest.raises(ValueError, match="token"):
         Client("http://127.0.0.1", token=token)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", None])
+def test_bad_timeout(timeout: Any) -> None:
+    """To wait for ever, or not at all, is no way to ask."""
+    with pytest.raises(ValueError, match="timeout"):
+        Client("http://127.0.0.1", timeout=timeout)
 
 
 def test_nobody_listens(connect: Connect) -> None:
