@@ -8,23 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar
 
 import ujson
 
-from diskdict.errors import (
-    ClosedError,
-    ConflictError,
-    CorruptValueError,
-    DurabilityError,
-    InvalidKeyError,
-    InvalidValueError,
-    KeyExistsError,
-    LimitError,
-    ReadOnlyError,
-)
-from diskdict.keys import decode
+from diskdict.errors import ClosedError
 from diskdict.messages import PROBLEM_TYPE, Document
+from diskdict.refusals import Problem, problem_of, refusal, understanding
 from diskdict.repeating import checked_interval
 
 try:
@@ -41,18 +31,6 @@ _IDLE: Final = 3.0
 _DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
 _ANSWERS: Final = {404: "KeyNotFoundError", 409: "KeyExistsError", 412: "ConflictError"}
 """Refusals that may be what was asked for, if they have that name."""
-_SIMPLE: Final[Mapping[str, type[Exception]]] = {
-    kind.__name__: kind for kind in (InvalidKeyError, InvalidValueError, ConflictError, ReadOnlyError)
-} | {"NotANumber": TypeError}
-_NUMBERS: Final = {
-    401: errno.EACCES,
-    403: errno.EACCES,
-    408: errno.ETIMEDOUT,
-    413: errno.EMSGSIZE,
-    421: errno.EACCES,
-    503: errno.EIO,
-    507: errno.ENOSPC,
-}
 
 
 @contextmanager
@@ -82,20 +60,6 @@ def _unreachable(error: BaseException, url: str) -> ConnectionError:
     return ConnectionError(errno.EHOSTUNREACH, str(error), url)
 
 
-@contextmanager
-def understanding(url: str) -> Iterator[None]:
-    """Take what cannot be read in an answer for that of another server."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise foreign(url, f"{type(error).__name__}: {error}") from error
-
-
-def foreign(url: str, what: str) -> ConnectionError:
-    """Return what to raise where the server is none of ours."""
-    return ConnectionError(errno.EPROTO, f"this does not answer as a server of diskdict: {what}", url)
-
-
 class Asking:
     """The connections to one server.
 
@@ -114,8 +78,7 @@ class Asking:
 
     Notes
     -----
-    Threads share it. Proxies that the environment names are not
-    used, redirections not followed.
+    Threads share it. Proxies that the environment names are not used, redirections not followed.
     """
 
     def __init__(
@@ -173,13 +136,13 @@ class Asking:
         answer = self._sent(method, path, given, None if body is None else body[1])
         self._see_date(answer.headers.get("Date"), start)
         if answer.status_code not in answers or not self._is_genuine(answer):
-            raise self._refusal(answer, key)
+            raise refusal(answer.status_code, _problem(answer), self.url, key)
         self.known = self.known or method != "HEAD"
         return answer
 
     def _sent(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         self.check_open()
-        conditional = "If-Match" in headers or "If-None-Match" in headers
+        reading = method in ("GET", "HEAD")
         with vendor_errors(self.url):
             request = self._connections.build_request(method, self.url + path, headers=headers, content=body)
             try:
@@ -187,13 +150,17 @@ class Asking:
             except _DROPPED as error:
                 self.check_open()
                 # Ended while it lay idle, most of the time. What might be done twice is not asked for twice.
-                if method not in ("GET", "HEAD") and not conditional:
+                if not (reading or "If-Match" in headers or "If-None-Match" in headers):
                     raise self._cut() from error
             except RuntimeError:
                 self.check_open()
                 raise
-            answer = self._connections.send(request)
-            if answer.status_code in (404, 412) and method not in ("GET", "HEAD"):
+            try:
+                answer = self._connections.send(request)
+            except _DROPPED as error:
+                raise error if reading else self._cut() from error
+            if not reading and answer.status_code in (404, 412):
+                # Perhaps it is the first request that has changed the version.
                 raise self._cut()
             return answer
 
@@ -207,31 +174,6 @@ class Asking:
         if status in _ANSWERS and answer.request.method != "HEAD":
             return _problem(answer).get("title") == _ANSWERS[status]
         return True
-
-    def _refusal(self, answer: Answer, key: str | None) -> Exception:
-        problem = _problem(answer)
-        status, title = answer.status_code, str(problem.get("title"))
-        detail = str(problem.get("detail", f"{status} {answer.reason_phrase}"))
-        about = key if key is not None else problem.get("key")
-        if title == "LimitError":
-            with understanding(self.url):
-                allowed, met = cast(int, problem["allowed"]), cast(int, problem["met"])
-                return LimitError(str(problem["limit"]), allowed, met, str(problem["unit"]))
-        if title == "KeyExistsError" and isinstance(about, str):
-            return KeyExistsError(decode(about))
-        if title == "CorruptValueError":
-            return CorruptValueError(about, "", detail)
-        if title in _SIMPLE:
-            return _SIMPLE[title](detail)
-        if title == "DurabilityError":
-            return DurabilityError(errno.EIO, detail, self.url)
-        if status in (400, 415) and problem:
-            return ValueError(f"{self.url}: {detail}")
-        if status == 401:
-            detail += "; another token= is needed"
-        if status in _NUMBERS or (status >= 500 and problem):
-            return OSError(_NUMBERS.get(status, errno.EIO), detail, self.url)
-        return foreign(self.url, detail)
 
     def understand(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what is read in an answer. ConnectionError, where that is none of diskdict's."""
@@ -286,11 +228,6 @@ def _token(token: str) -> str:
     return token
 
 
-def _problem(answer: Answer) -> Document:
-    if answer.headers.get("Content-Type", "").partition(";")[0] != PROBLEM_TYPE:
-        return {}
-    try:
-        found = ujson.loads(answer.content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _problem(answer: Answer) -> Problem:
+    kind = answer.headers.get("Content-Type", "").partition(";")[0]
+    return problem_of(answer.content if kind == PROBLEM_TYPE else b"")

@@ -73,8 +73,9 @@ class Client(StoreDict[K, V]):
     has read, it ends with a ConflictError and changes nothing; repeat it then. ``len`` and iteration are not held that
     way. `get_or_set` calls its factory once in this client; the first client to store its result wins.
 
-    Limits are those of the server. After a fork the child has connections of its own. A pickled client is one of the
-    same server, token included.
+    `get_many`, `set_many` and `delete_many` are as of one moment up to 10,000 keys, and several requests beyond; a
+    transaction that changes more is a ValueError. Limits are those of the server. After a fork the child has
+    connections of its own. A pickled client is one of the same server, token included.
 
     Examples
     --------

@@ -233,6 +233,18 @@ def test_iteration_goes_by_pages(d: Dict, other: Dict) -> None:
     assert len(d) == 2_499
 
 
+def test_more_keys_than_a_request_takes(d: Dict, other: Dict) -> None:
+    """Many keys are several requests; a commit is never more than one, and is refused whole."""
+    many = {number: number for number in range(10_500)}
+    d.set_many(many)
+
+    assert other.get_many(list(many)) == many
+    with pytest.raises(ValueError, match="10,000"):
+        d._store.commit({f"=i{number}": None for number in many})
+    assert len(other) == 10_500
+    assert sum(d.delete_many(list(many)).values()) == 10_500
+
+
 def test_long_metadata_and_long_keys(d: Dict, other: Dict) -> None:
     """Metadata may be longer than a header, and a key as long as a URL; one beyond that is refused."""
     metadata = {"é": "é" * 40_000}

@@ -326,6 +326,18 @@ def test_conditions(site: Site) -> None:
     assert dict(site.d) == {"new": 1}
 
 
+def test_long_metadata_is_told_by_its_length(site: Site) -> None:
+    """What no client and no proxy takes for a header is in the documents alone."""
+    for size in (4_000, 4_001):
+        metadata = {"é": "x" * (size - len(json.dumps({"é": ""})))}
+        site.d.set("k", 1, metadata=metadata)
+        headers = site.http.get("/v1/keys/k").headers
+
+        assert ("X-Metadata" in headers) is (size == 4_000)
+        assert headers.get("X-Metadata-Length") == (None if size == 4_000 else "4001")
+        assert site.http.get("/v1/keys/k/info").json()["metadata"] == metadata
+
+
 def test_patch(site: Site, clock: Clock) -> None:
     """Expiry and metadata change, the value stays, and each change has a version of its own."""
     site.http.put("/v1/keys/k", json=1, headers={"X-Metadata": '{"a": 1}'})

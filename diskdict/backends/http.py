@@ -11,11 +11,12 @@ from ssl import SSLContext
 from typing import Final, cast
 
 from diskdict import messages
-from diskdict.asking import Answer, Asking, understanding
+from diskdict.asking import Answer, Asking
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
 from diskdict.lock import Lock, abandon_after_fork, mutation_lock
 from diskdict.messages import KEYS, Document, Form, Listed, operation, path_of, path_to, quoted
+from diskdict.refusals import understanding
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
 TIMEOUT: Final = 30.0
@@ -50,9 +51,9 @@ class HTTPStore(Store):
     -----
     `exclusive` keeps out the other threads of this handle, not other clients: what they change is met by versions. A
     commit, `put_many`, `delete_many` and `get_many` are one request and one moment, of 10,000 operations at most;
-    beyond that the latter three are several. An iteration goes by pages: it sees each key that is there all the time,
-    and ends with a RuntimeError when this handle changes the number of keys. Limits of the store are the server's to
-    hold, and `sweep` removes all that has expired, whatever its limit.
+    beyond that the latter three are several. An iteration goes by pages, each as it is by then: it meets each key that
+    is there all the time, and a RuntimeError ends it when this handle changes the number of keys. The server holds the
+    limits, and `sweep` removes all that has expired, whatever its limit.
     """
 
     shared = True
@@ -90,11 +91,9 @@ class HTTPStore(Store):
 
     def get(self, key: str) -> Record | None:
         answer = self._value(key)
-        if answer is None:
-            return None
-        if "X-Metadata-Length" in answer.headers:
+        if answer is not None and "X-Metadata-Length" in answer.headers:
             return self.get_many([key]).get(key)
-        return self._understand(self._form.record, key, answer.headers, answer.content)
+        return None if answer is None else self._understand(self._form.record, key, answer.headers, answer.content)
 
     def read(self, key: str) -> bytes | None:
         answer = self._value(key)
@@ -192,7 +191,7 @@ class HTTPStore(Store):
     # ---- many keys
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
-        query = f"limit={_PAGE}&reverse={'true' if reverse else 'false'}&prefix={quoted(prefix)}"
+        query = f"reverse={'true' if reverse else 'false'}&prefix={quoted(prefix)}"
         self._asking.check_open()
         return self._walk(query, self._changes)
 
@@ -200,7 +199,9 @@ class HTTPStore(Store):
         cursor: str | None = ""
         while cursor is not None:
             self._check_unchanged(changes)
-            page = self._listing(query + (f"&cursor={quoted(cursor)}" if cursor else ""))
+            # Few at first: who looks for the first or the last key needs no more.
+            further = f"&limit={_PAGE}&cursor={quoted(cursor)}" if cursor else ""
+            page = self._listing(query + further)
             with understanding(self._asking.url):
                 texts = [messages.listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
                 cursor = cast(str | None, page["cursor"])
