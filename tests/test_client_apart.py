@@ -233,6 +233,23 @@ def test_iteration_goes_by_pages(d: Dict, other: Dict) -> None:
     assert len(d) == 2_499
 
 
+def test_iteration_bears_new_values_of_many_keys(d: Dict) -> None:
+    """What is stored again adds no key, whichever way it travels; one that is new does."""
+    d.update(a=1, b=2, c=3)
+    seen = []
+    for key in d:
+        d.update(a=4, b=5)
+        d.set(key, 6, metadata={"x": "x" * 10_000})
+        seen.append(key)
+
+    assert seen == ["a", "b", "c"]
+    keys = iter(d)
+    next(keys)
+    d.update(a=1, d=4)
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(keys)
+
+
 def test_more_keys_than_a_request_takes(d: Dict, other: Dict) -> None:
     """Many keys are several requests; a commit is never more than one, and is refused whole."""
     many = {number: number for number in range(10_500)}

@@ -17,7 +17,7 @@ from diskdict.limits import Limits
 from diskdict.lock import Lock, abandon_after_fork, mutation_lock
 from diskdict.messages import KEYS, Document, Form, Listed, operation, path_of, path_to, quoted
 from diskdict.refusals import understanding
-from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
+from diskdict.store import NEVER, Clock, OnlyIf, Record, Stat, Store
 
 TIMEOUT: Final = 30.0
 """Seconds to wait for a server."""
@@ -155,12 +155,11 @@ class HTTPStore(Store):
             return self._understand(messages.version_of, answer.headers)
 
     def _put_by_batch(self, key: str, setting: str, only_if: OnlyIf) -> int | None:
-        new = only_if is ABSENT or (only_if is None and not self.contains(key))
         try:
             [result] = self._run([setting], {key: only_if})
         except ConflictError:
             return None
-        self._changes += new
+        self._changes += not result.get("found")
         return self._understand(messages.number, result, "version")
 
     def amend(
@@ -237,8 +236,9 @@ class HTTPStore(Store):
         beside, spelled = messages.fields(expires, None, None), spellings or {}
         with self._lock:
             for some in messages.portions(payloads):
-                self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
-                self._changes += 1
+                done = self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
+                with understanding(self._asking.url):
+                    self._changes += not all(result["found"] for result in done)
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
         removed = {}

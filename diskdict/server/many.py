@@ -149,12 +149,13 @@ class ManyKeys:
 
         def set_(staged: Staged) -> Result:
             only_if: OnlyIf = ABSENT if new else None
+            found = staged.contains(text)
             version = staged.put(
                 text, payload, expires=expires, meta=meta, spelling=spelling, created=created, only_if=only_if
             )
             if version is None:
                 raise KeyExistsError(keys.decode(text))
-            return {"version": version}
+            return {"found": found, "version": version}
 
         return set_
 

@@ -72,6 +72,7 @@ HEADERS: Final[Json] = {
         "content": {"application/json": {"schema": ref("Metadata")}},
         "description": "JSON in ASCII, where there is some",
     },
+    "X-Metadata-Length": {"schema": COUNT, "description": "in place of metadata of more than 8 KiB: how long it is"},
     "X-Key": {"schema": TEXT, "description": "the key as it was first given, percent-encoded, where that differs"},
     "Accept-Ranges": {"schema": {"const": "bytes"}, "description": "where the value is bytes"},
     "Content-Range": {"schema": {"type": "string", "pattern": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$"}, "required": True},
@@ -85,6 +86,7 @@ ABOUT_KEY: Final = (
     "X-Expires-At",
     "X-TTL",
     "X-Metadata",
+    "X-Metadata-Length",
     "X-Key",
     "Accept-Ranges",
 )
