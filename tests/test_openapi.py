@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -44,13 +44,18 @@ def without_contradictions(case: Case) -> Case:
     """Take out what a document of parameters cannot say: that one end is enough, and what a cursor is."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         case.query.pop("cursor", None)
-        ends = [(case.query, "ttl"), (case.headers, "X-TTL"), (case.headers, "X-Expires-At")]
-        for part, name in [end for end in ends if end[1] in end[0]][1:]:
+        for part, name in ends_of(case)[1:]:
             del part[name]
         for name in ("If-Match", "If-None-Match", "If-Range"):
             if case.headers.get(name, "*")[0] not in '"*W':  # schemathesis tries numbers without the quotes
                 del case.headers[name]
     return case
+
+
+def ends_of(case: Case) -> list[tuple[MutableMapping[str, Any], str]]:
+    """Return where a request says how long a value lives."""
+    places = [(case.query, "ttl"), (case.headers, "X-TTL"), (case.headers, "X-Expires-At")]
+    return [(part, name) for part, name in places if name in part]
 
 
 def _texts(part: object) -> Iterator[str]:
@@ -170,7 +175,9 @@ def follow_links(url: str, examples: int, steps: int) -> None:
             return {"base_url": url, "headers": HEADERS}
 
         def before_call(self, case: Case) -> None:
-            without_contradictions(case)
+            # What is written has to be there later on.
+            for part, name in ends_of(without_contradictions(case)):
+                del part[name]
 
     Walk.run(
         settings=settings(

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from diskdict.server.served import SMALL, ServedDict
 from diskdict.server.settings import Settings
-from diskdict.server.wire import BYTES, JSON, body_of, media_type, object_of, unsupported
+from diskdict.server.wire import BYTES, JSON, body_of, is_bytes, media_type, object_of, unsupported
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,7 +59,10 @@ class Service:
 
     async def body(self, request: Request) -> bytes:
         """Return the body of a request, within what the settings allow."""
-        return await body_of(request, self.settings.max_body, self.settings.patience)
+        limit = self.settings.max_body
+        if not is_bytes(request):
+            limit = min(limit, self.settings.max_json)
+        return await body_of(request, limit, self.settings.patience)
 
     async def fields(self, request: Request, known: Collection[str], needed: Collection[str] = ()) -> dict[str, object]:
         """Return the fields of a body that has to be a JSON object."""

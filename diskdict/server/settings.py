@@ -19,6 +19,8 @@ class Settings:
         Other origins whose pages may ask (CORS).
     max_body: int
         Bytes of the largest body.
+    max_json: int
+        Bytes of the largest body of JSON: as values in memory it is some thirty times as large.
     patience: float
         Seconds that a client may send or take nothing.
     backups: str, optional
@@ -29,5 +31,6 @@ class Settings:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     max_body: int = 64 << 20
+    max_json: int = 8 << 20
     patience: float = 30.0
     backups: str | None = None

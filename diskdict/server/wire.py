@@ -136,9 +136,18 @@ def _too_large(limit: int) -> RequestError:
     )
 
 
+def _media_type(request: Request) -> str:
+    return (header(request, b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def is_bytes(request: Request) -> bool:
+    """Return whether the body is bytes as they are."""
+    return _media_type(request) == BYTES
+
+
 def media_type(request: Request) -> str:
     """Return the type of the body, JSON or BYTES. 415 for any other."""
-    given = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
+    given = _media_type(request)
     if given in (JSON, BYTES):
         return given
     raise unsupported(given, JSON, BYTES)
