@@ -65,11 +65,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 
 def test_wheel_contains_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every module, subpackages included, and the marker that says that it is typed."""
+    """Every module, subpackages included, the marker that says that it is typed, and the server's page."""
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    here = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in {".py", ".typed"}}
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    here = {path.relative_to(ROOT).as_posix() for path in files}
 
-    assert "diskdict/py.typed" in here
+    assert {"diskdict/py.typed", "diskdict/server/page/index.html"} < here
     assert shipped == here
 
 
