@@ -64,7 +64,7 @@ class Whole:
         return answer(found._asdict() | about)
 
     def _stats(self) -> Stats:
-        """Return numbers of which those that need a look at every file may be old: that takes a fiftieth of the time."""
+        """Return numbers; what needs a look at every file may be old, so that it takes a fiftieth of the time."""
         begin = monotonic()
         if self._seen is None or begin >= self._due:
             self._seen = self._served.stats()
