@@ -67,6 +67,7 @@ class Journal:
         self._epoch = self._seed = 0
         self._reserves = reserved
         self._reserved = 0
+        self._begun = False
         self._named = False  # on disk
         self._failure: OSError | None = None
         self._turn = threading.Lock()
@@ -96,9 +97,12 @@ class Journal:
         return self._write(fd, encode_put(key, record, number, self.synced - first, self._seed), _SPARE)
 
     def _opened(self) -> int:
+        new = self._fd is None
         if self._fd is None:
             self._fd = self._folder.open(JOURNAL, READ_WRITE | os.O_CREAT)
-            self.restart()
+        if not self._begun:
+            # Interrupted while it was begun, its first line may be that of before, or none.
+            self.restart(durable=not new)
         return self._fd
 
     def _write(self, fd: int, group: bytes, spare: int) -> Position:
@@ -144,6 +148,7 @@ class Journal:
             return
         # A sync under way tells afterwards how far it has come, and that is to be before this.
         with self._turn:
+            self._begun = False
             self._epoch = int.from_bytes(os.urandom(7))
             self._seed = seed_of(self._epoch)
             write_at(self._fd, encode_head(self._epoch), 0)
@@ -152,6 +157,7 @@ class Journal:
                 self._reserved = 0
             self._forgotten = self.synced = self.position.sequence
             self.position = Position(self._forgotten, SECTOR)
+            self._begun = True
             if durable:
                 self._sync()
 
@@ -208,6 +214,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and leave it as it is."""
+        self._begun = False
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

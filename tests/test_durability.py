@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -14,8 +15,10 @@ from typing import Any
 
 import deeds
 import pytest
+from crash_child import descriptors
 from deeds import HOMES, At, Records, alive, exactly, foreseen, perform, plan, seen_in
 from folders import kill, use_sidecars, value_at
+from interrupts import Interrupted
 from mounts import CannotMountError, mounted
 
 from diskdict import DiskDict, DurabilityError, LimitError, Limits, journalfile, ledger
@@ -436,6 +439,28 @@ def test_reading_goes_on_after_a_sweep_that_is_not_durable(opened: Open, monkeyp
         d.close()
     with opened() as other:
         assert other == {"k": "old"}
+
+
+@both
+def test_interrupted_beginning_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str) -> None:
+    """Wherever Ctrl-C comes while the journal is begun, first or anew, what is told of later is there after a kill."""
+    before = descriptors()
+    for at in itertools.count(1, step):
+        folder = tmp_path / str(at)
+        interruption = Interrupted(at)
+        d: Dict = DiskDict(folder, durability=durability, interval=HOUR, shards=2)
+        with contextlib.suppress(KeyboardInterrupt), interruption.armed():
+            d["k"] = 1
+            d.flush()
+        d["after"] = 2
+        d._folder.abandon()
+        for fd in descriptors() - before:  # it came between opening a file and having it
+            os.close(fd)
+        with DiskDict(folder, durability=durability) as found:
+            assert found["after"] == 2, interruption.where
+        if not interruption.where:
+            break
+    assert at > 100
 
 
 @both
