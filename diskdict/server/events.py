@@ -82,8 +82,9 @@ class Events:
         self._waiting.add(waiting)
         try:
             yield "retry: 1000\n\n"
-            while not self._closed:
+            while True:
                 waiting.clear()
+                last = self._closed
                 news = self._changes.since(seen)
                 if news is None:
                     seen = self._changes.last
@@ -91,6 +92,8 @@ class Events:
                 elif news:
                     seen = news[-1].number
                     yield "".join(self._line(change) for change in news if fits(change.key))
+                if last:
+                    return
                 try:
                     async with asyncio.timeout(BEAT):
                         await waiting.wait()
