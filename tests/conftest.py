@@ -9,6 +9,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -96,6 +98,13 @@ def resource_tracker_runs() -> None:
     """multiprocessing starts it once, at some time, and keeps its pipe open for good: not a leak of that test."""
     if os.name == "posix":
         resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loops_have_their_pipe() -> None:
+    """The first uvloop of a process opens it for signals and keeps it for good: not a leak of that test."""
+    if find_spec("uvloop"):
+        import_module("uvloop").new_event_loop().close()
 
 
 @pytest.fixture(autouse=True)

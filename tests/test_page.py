@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import uvloop
 from conftest import Announce
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect, sync_playwright
 from serving import served_here, started
@@ -42,12 +41,6 @@ def chromium(announce: Announce) -> str:
         announce("the page in a browser: there is no Chromium here, and it could not be installed; make tools does.")
         pytest.skip("no Chromium here")
     return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loops_have_their_pipe() -> None:
-    """The first uvloop of a process opens it for signals and keeps it for good: not a leak of that test."""
-    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(scope="module")
