@@ -216,6 +216,13 @@ def attributes_of(record: Record) -> Attributes:
     return Attributes(order, created, expires, version, len(payload), zlib.crc32(payload), meta, spelling)
 
 
+def record_of(payload: bytes, known: Attributes, updated: float) -> Record:
+    """Return the record of a payload and what is kept beside it."""
+    return Record(
+        payload, known.order, known.created, updated, known.expires, known.version, known.meta, known.spelling
+    )
+
+
 def stripped(status: os.stat_result) -> Attributes:
     """Return attributes for a file that has none, from what the filesystem knows of it."""
     # The columns of the index hold numbers below 2**63.

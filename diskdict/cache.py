@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from diskdict.store import Record
+
 
 class Kept:
-    """A payload, when it expires, and whether it was read again since it was last looked at."""
+    """A payload, when it expires, its record if that was read, and whether it was read again lately."""
 
-    __slots__ = ("expires", "payload", "used")
+    __slots__ = ("expires", "payload", "record", "used")
 
-    def __init__(self, payload: bytes, expires: float) -> None:
+    def __init__(self, payload: bytes, expires: float, record: Record | None) -> None:
         self.payload = payload
         self.expires = expires
+        self.record = record
         self.used = False
 
 
@@ -43,14 +46,17 @@ class PayloadCache:
         self.kept: OrderedDict[str, Kept] = OrderedDict()
         self.ticket = 0
 
-    def put(self, key: str, payload: bytes, expires: float, ticket: int) -> None:
+    def put(self, key: str, payload: bytes, expires: float, ticket: int, record: Record | None = None) -> None:
         """Keep a payload that was read after `ticket` was taken, unless anything has changed since."""
         if len(payload) > self._max_bytes:
             return
         with self._lock:
-            if ticket != self.ticket or ticket % 2 or key in self.kept:
+            if ticket != self.ticket or ticket % 2:
                 return
-            self.kept[key] = Kept(payload, expires)
+            if key in self.kept:
+                self.kept[key].record = record or self.kept[key].record
+                return
+            self.kept[key] = Kept(payload, expires, record)
             self._bytes += len(payload)
             while self._bytes > self._max_bytes:
                 first, kept = self.kept.popitem(last=False)

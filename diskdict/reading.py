@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, Literal
 from zlib import crc32
 
-from diskdict.attributes import Attributes, attributes_of, stripped
+from diskdict.attributes import Attributes, attributes_of, record_of, stripped
 from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
@@ -17,6 +17,7 @@ from diskdict.ledger import Ledger
 from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
 from diskdict.records import RecordFiles
+from diskdict.scanning import learn
 from diskdict.snapshots import load_index
 from diskdict.store import NEVER, NOT_SET, Clock, Mark, Record, Records, Stat, Store
 
@@ -142,9 +143,15 @@ class FolderReader(Store):
         return payload, attributes
 
     def get(self, key: str) -> Record | None:
+        cache = self._cache
+        kept = None if cache is None else cache.kept.get(key)
+        if kept is not None and kept.record is not None:
+            kept.used = True
+            return self._alive(kept.record)
         pending = self._waiting(key)
         if pending is not NOT_SET:
             return self._alive(pending)
+        ticket = 1 if cache is None else cache.ticket
         found = self._fetch(key)
         if found is None:
             return None
@@ -153,9 +160,10 @@ class FolderReader(Store):
             updated = self.files.data.stat(self.files.path(key)).st_mtime
         except FileNotFoundError:
             return None
-        return Record(
-            payload, known.order, known.created, updated, known.expires, known.version, known.meta, known.spelling
-        )
+        record = record_of(payload, known, updated)
+        if cache is not None:
+            cache.put(key, payload, known.expires, ticket, record)
+        return record
 
     def stat(self, key: str) -> Stat | None:
         pending = self._waiting(key)
@@ -249,7 +257,7 @@ class FolderReader(Store):
             with self._moving:
                 index = load_index(self.folder, self.files)
             if self._pending:
-                _update(index, {key: self._find(key) for key in self._pending})
+                learn(index, {key: self._find(key) for key in self._pending})
                 index.sort()
             self._index = index
         return self._index
@@ -261,7 +269,7 @@ class FolderReader(Store):
             if self._cache is not None:
                 self._cache.end()
         found = {key: self._find(key) for key in self._index.uncertain}
-        _update(self._index, found)
+        learn(self._index, found)
         for key in found:
             self._unmark(key)
 
@@ -284,13 +292,3 @@ class FolderReader(Store):
     def quarantine(self, key: str, payload: bytes) -> None:
         """Set a value aside, if it still is this payload."""
         raise NotImplementedError
-
-
-def _update(index: Index, found: Mapping[str, Attributes | None]) -> None:
-    """Have the index know what was found, new keys in their order."""
-    for key, known in found.items():
-        if known is None:
-            index.remove(key)
-    there = [(known.order, key, known) for key, known in found.items() if known is not None]
-    for order, key, known in sorted(there):
-        index.put(key, order, known.length, known.created, known.expires, known.spelling)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from diskdict.attributes import STRIPPED
+from diskdict.attributes import STRIPPED, Attributes
 from diskdict.companions import companion
-from diskdict.index import Entry
+from diskdict.index import Entry, Index
 from diskdict.keys import decode, encode
 from diskdict.layout import encode_name, is_digest, is_plain, long_key, unescape
 from diskdict.records import RecordFiles
@@ -80,3 +80,13 @@ def highest(files: RecordFiles) -> int:
     paths = (f"{shard}/{name}" for shard, name, regular in names if regular)
     known = (found for path in paths if (found := files.find(path)) is not None and found.order < STRIPPED)
     return max((max(found.order, found.version) for found in known), default=0)
+
+
+def learn(index: Index, found: Mapping[str, Attributes | None]) -> None:
+    """Have the index know what was found, new keys in their order."""
+    for key, known in found.items():
+        if known is None:
+            index.remove(key)
+    there = [(known.order, key, known) for key, known in found.items() if known is not None]
+    for order, key, known in sorted(there):
+        index.put(key, order, known.length, known.created, known.expires, known.spelling)

@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this server")
     parser.add_argument("--cors", action="append", default=[], metavar="ORIGIN", help="whose pages may ask, too")
     parser.add_argument("--max-body", type=count, default=64 << 20, metavar="BYTES", help="64 MiB unless said")
+    parser.add_argument("--cache-bytes", type=count, default=32 << 20, metavar="N", help="values to keep in memory")
     parser.add_argument("--backups", metavar="FOLDER", help="for POST /v1/backup; without it STORE.backups")
 
 
@@ -78,6 +79,7 @@ def _opened(options: Options) -> ServedDict:
             codec=options.codec,
             limits=options.limits,
             durability=options.durability,
+            cache_bytes=options.cache_bytes,
             timeout=options.timeout,
             cleanup_interval=60.0,
         )

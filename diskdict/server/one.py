@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from diskdict.server.wire import (
     checked_key,
     expiry_of,
     header,
+    is_plain,
     key_of,
     media_type,
     metadata_of,
@@ -30,7 +32,10 @@ from diskdict.server.wire import (
     said,
     value_of,
 )
-from diskdict.store import Record
+from diskdict.store import NEVER, Record
+
+_READY_BYTES: Final = 4 << 10
+_MOST_READY: Final = 10_000
 
 
 class OneKey:
@@ -40,6 +45,7 @@ class OneKey:
         self._service = service
         self._served = service.served
         self._codec = service.served.manifest.codec
+        self._ready: dict[str, tuple[Record, Response]] = {}
 
     def routes(self) -> list[Route]:
         """Return them, the most wanted first."""
@@ -69,7 +75,7 @@ class OneKey:
         """Answer with the value."""
         text = self._key(request)
         if self._served.is_small(text):
-            return self._whole(request, text, self._served.record_of(text))
+            return self._small(request, text)
         value = await self._service.reading(self._opened, text)
         if value is None:
             return self._whole(request, text, await self._service.reading(self._served.record_of, text))
@@ -82,6 +88,20 @@ class OneKey:
             response = Streamed(self._service, value, headers, request)
             stack.pop_all()
             return response
+
+    def _small(self, request: Request, text: str) -> Response:
+        """Return the response made before for this record, where the request asks for nothing of its own."""
+        if not is_plain(request):
+            return self._whole(request, text, self._served.record_of(text))
+        record = self._served.unproved_record_of(text)
+        known, response = self._ready.get(text, (None, None))
+        if response is None or known is not record:
+            response = self._whole(request, text, self._served.record_of(text))
+            if record.expires == NEVER and len(record.payload) <= _READY_BYTES:
+                if len(self._ready) >= _MOST_READY:
+                    self._ready.clear()
+                self._ready[text] = record, response
+        return response
 
     def _whole(self, request: Request, text: str, record: Record) -> Response:
         headers = headers_of(text, record, self._served.now())

@@ -51,10 +51,10 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         between = self.cycle is None or self.cycle.response_complete
-        if between and self._timer is None:
-            self._hurry()
         self._head += len(data)
         super().data_received(data)
+        if between and self._timer is None and self._head and (self.cycle is None or self.cycle.response_complete):
+            self._hurry()
         if self._head > _HEAD_BYTES and not self.transport.is_closing():
             if between:
                 self.transport.write(_TOO_LONG)

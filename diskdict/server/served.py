@@ -104,13 +104,18 @@ class ServedDict(DiskDict[object, object]):
 
     def record_of(self, text: str) -> Record:
         """Return a record, whose payload is sound. KeyNotFoundError where there is none."""
-        found = ask(self._folder.get, text)
-        if found is None:
-            raise KeyNotFoundError(keys.decode(text))
+        found = self.unproved_record_of(text)
         try:
             self._loads(found.payload)
         except ValueError as error:
             self._values.reject(text, found.payload, error)
+        return found
+
+    def unproved_record_of(self, text: str) -> Record:
+        """Return a record. KeyNotFoundError where there is none."""
+        found = ask(self._folder.get, text)
+        if found is None:
+            raise KeyNotFoundError(keys.decode(text))
         return found
 
     def stream_of(self, text: str) -> tuple[BinaryIO, Stat]:

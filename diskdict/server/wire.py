@@ -25,6 +25,7 @@ SLOWEST: Final = 16 << 10
 """Bytes a second below which a body comes too slowly, once the client's time is over."""
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_ASKING: Final = frozenset({b"if-match", b"if-none-match", b"range"})
 _NO_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 Parameters = Mapping[str, str]
@@ -50,6 +51,12 @@ def header(request: Request, name: bytes) -> str | None:
     headers: dict[bytes, bytes] = request.scope[HEADERS]
     found = headers.get(name)
     return None if found is None else found.decode("latin-1")
+
+
+def is_plain(request: Request) -> bool:
+    """Return whether a reader asks for the value as it is, with no condition and no range."""
+    headers: dict[bytes, bytes] = request.scope[HEADERS]
+    return headers.keys().isdisjoint(_ASKING)
 
 
 def parameters(request: Request, allowed: Collection[str] = ()) -> Parameters:

@@ -53,7 +53,7 @@ PARAMETERS: Final[Json] = {
     "Prefix": _query("prefix", TEXT, "What the keys begin with."),
     "Limit": _query("limit", {"type": "integer", "minimum": 0, "maximum": 10_000, "default": 100}, "Keys at most."),
     "Reverse": _query("reverse", FLAG, "The newest first."),
-    "Offset": _query("offset", COUNT, "Skip so many; not beside `cursor`."),
+    "Offset": _query("offset", COUNT | {"maximum": 2**53}, "Skip so many; not beside `cursor`."),
     "Count": _query("count", FLAG, "Tell how many fit in all, too."),
     "Cursor": _query("cursor", TEXT, "Where the last page ended; all else as it was."),
     "LastEventId": _header(

@@ -137,7 +137,10 @@ export class Grid extends EventTarget {
     if (after === 0) this.dispatchEvent(new Event("sight"));
     this.#settling = setTimeout(() => {
       if (after > 0) this.dispatchEvent(new Event("sight"));
-      if (this.#scale < 1) {
+      if (this.#scroller.scrollTop !== this.#scrolled) {
+        // Somebody has moved the bar, and the event is still to come.
+        this.#onScroll();
+      } else if (this.#scale < 1) {
         this.#scroller.scrollTop = this.#top * this.#scale;
         this.#scrolled = this.#scroller.scrollTop;
         this.#draw();
