@@ -44,6 +44,7 @@ torture: $(VENV)/.test ## run the long tests that "make test" leaves out
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
 tools: ## install what only the tests of the page, of other filesystems and of failing disks need (as root on Debian or Ubuntu)
+	apt-get update --quiet=2
 	apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS)
 
 clean: ## remove the environment and everything that was made
