@@ -771,7 +771,7 @@ class StoreContract:
 
     def test_threads_count_by_version(self, store: Store) -> None:
         """Conditional puts lose no increment."""
-        rounds = 50
+        rounds = 20
         store.put("n", b"0")
 
         def count(_: int) -> None:

@@ -158,7 +158,7 @@ def test_files_follow_beside_changes(folder: Path, monkeypatch: pytest.MonkeyPat
     """While the thread and a full buffer have files written at all times, rows of changes give what a dict gives."""
     if home == "sidecars":
         use_sidecars(monkeypatch)
-    for seed in range(8):
+    for seed in range(4):
         now = At()
         there: Records = {}
         options = {"durability": durability, "interval": 0.003, "buffer_bytes": 100_000}
