@@ -96,7 +96,8 @@ class OneKey:
         record = self._served.unproved_record_of(text)
         known, response = self._ready.get(text, (None, None))
         if response is None or known is not record:
-            response = self._whole(request, text, self._served.record_of(text))
+            self._served.prove(text, record)
+            response = self._whole(request, text, record)
             if record.expires == NEVER and len(record.payload) <= _READY_BYTES:
                 if len(self._ready) >= _MOST_READY:
                     self._ready.clear()

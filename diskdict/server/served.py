@@ -105,10 +105,7 @@ class ServedDict(DiskDict[object, object]):
     def record_of(self, text: str) -> Record:
         """Return a record, whose payload is sound. KeyNotFoundError where there is none."""
         found = self.unproved_record_of(text)
-        try:
-            self._loads(found.payload)
-        except ValueError as error:
-            self._values.reject(text, found.payload, error)
+        self.prove(text, found)
         return found
 
     def unproved_record_of(self, text: str) -> Record:
@@ -117,6 +114,13 @@ class ServedDict(DiskDict[object, object]):
         if found is None:
             raise KeyNotFoundError(keys.decode(text))
         return found
+
+    def prove(self, text: str, record: Record) -> None:
+        """Raise CorruptValueError where the payload of a record is no value."""
+        try:
+            self._loads(record.payload)
+        except ValueError as error:
+            self._values.reject(text, record.payload, error)
 
     def stream_of(self, text: str) -> tuple[BinaryIO, Stat]:
         """Return a stream over a payload and the record it is of. KeyNotFoundError where there is none."""
