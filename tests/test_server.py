@@ -450,6 +450,72 @@ def test_routes_and_methods_that_are_none(site: Site) -> None:
     assert found.headers["allow"] == "POST"
 
 
+@pytest.fixture
+def remembering(tmp_path: Path) -> Iterator[Site]:
+    """A server that keeps in memory what is read."""
+    clock = Clock(NOW)
+    with (
+        ServedDict(tmp_path / "store", clock=clock, cache_bytes=1 << 20) as d,
+        served_here(d) as url,
+        client(url) as http,
+    ):
+        yield Site(http, d, clock)
+
+
+def test_what_is_kept_is_as_new(remembering: Site) -> None:
+    """A value that was read before is answered as it is now, whatever has changed it and by whatever way."""
+    http, d, clock = remembering
+
+    def read() -> httpx.Response:
+        """Read three times, of which the last two may come from memory; all have to be the same."""
+        first, *others = (http.get("/v1/keys/k") for _ in range(3))
+        assert [(each.status_code, each.content) for each in others] == [(first.status_code, first.content)] * 2
+        assert {each.headers.get("etag") for each in others} == {first.headers.get("etag")}
+        return first
+
+    http.put("/v1/keys/k", json="first")
+    assert read().json() == "first"
+    changes: list[Callable[[], object]] = [
+        lambda: http.put("/v1/keys/k", json="second"),
+        lambda: d.set("k", "third"),
+        lambda: http.patch("/v1/keys/k", json={"metadata": {"n": 1}}),
+        lambda: http.post("/v1/batch", json={"operations": [{"op": "set", "key": "k", "value": "fourth"}]}),
+        lambda: (d.rename("k", "other"), d.set("k", "fifth")),
+    ]
+    seen = {read().headers["etag"]}
+    for change in changes:
+        change()
+        found = read()
+        assert found.json() == d["k"]
+        assert found.headers["etag"] == f'"{d.info("k").version}"'
+        assert found.headers["etag"] not in seen
+        assert ("x-metadata" in found.headers) == bool(d.info("k").metadata)
+        seen.add(found.headers["etag"])
+    http.patch("/v1/keys/k", json={"ttl": 5})
+    assert read().headers["x-ttl"] == "5.0"
+    clock.now += 5
+    problem(read(), 404, "KeyNotFoundError")
+    http.put("/v1/keys/k", json="last")
+    assert read().json() == "last"
+    http.delete("/v1/keys/k")
+    problem(read(), 404, "KeyNotFoundError")
+
+
+def test_what_is_kept_never_goes_back(remembering: Site) -> None:
+    """Beside a thread that counts, no reader sees a number lower than one before, and at the end the last."""
+    http, d, _ = remembering
+    d["n"] = 0
+    counter = threading.Thread(target=lambda: [d.increment("n") for _ in range(500)])
+    counter.start()
+    seen = []
+    while counter.is_alive():
+        seen.append(http.get("/v1/keys/n").json())
+    counter.join()
+
+    assert seen == sorted(seen)
+    assert http.get("/v1/keys/n").json() == 500
+
+
 # ---- many keys
 
 
