@@ -259,10 +259,6 @@ class ServedDict(DiskDict[object, object]):
         """Give a store in which changes are made as one at the end of the block."""
         return self._store.together()
 
-    def records_of(self, texts: Iterable[str]) -> dict[str, Record]:
-        """Return what is there, all as it was at one moment."""
-        return ask(self._folder.get_many, list(texts))
-
     def placed(self, text: str) -> tuple[str, str | None]:
         """Return the canonical text of a key to write, and its spelling. LimitError, InvalidKeyError."""
         return self._values.key(keys.decode(text))
