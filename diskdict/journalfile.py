@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
-import time
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -26,13 +24,12 @@ from diskdict.journal import (
 )
 from diskdict.layout import JOURNAL
 from diskdict.store import Record
+from diskdict.syncing import SharedSync
 
 _KEPT: Final = 4 << 20  # bytes that the file may stay long for the next groups
 _STEP: Final = 4 << 20  # bytes reserved at a time
-_PATIENCE: Final = 0.01  # seconds after which who waits for a sync looks whether it has come to an end
 _SPARE: Final = 64 << 10  # bytes reserved that only removals use: they are what makes room on a full disk
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_A_MOMENT: Final = 0.00002
 
 
 class Position(NamedTuple):
@@ -69,14 +66,14 @@ class Journal:
         self._reserved = 0
         self._begun = False
         self._named = False  # on disk
-        self._failure: OSError | None = None
-        self._turn = threading.Lock()
-        self._round = threading.Lock()
-        self._served = 1
-        self._took = 0.0
         self._forgotten = 0
         self.position = _START
-        self.synced = 0
+        self._shared = SharedSync(self._sync, lambda: self.position.sequence)
+
+    @property
+    def synced(self) -> int:
+        """The number of the last group that is known to be on disk."""
+        return self._shared.synced
 
     @property
     def holds_groups(self) -> bool:
@@ -147,7 +144,7 @@ class Journal:
         if self._fd is None:
             return
         # A sync under way tells afterwards how far it has come, and that is to be before this.
-        with self._turn:
+        with self._shared.turn:
             self._begun = False
             self._epoch = int.from_bytes(os.urandom(7))
             self._seed = seed_of(self._epoch)
@@ -155,56 +152,22 @@ class Journal:
             if self.position.end > _KEPT:
                 os.ftruncate(self._fd, SECTOR)
                 self._reserved = 0
-            self._forgotten = self.synced = self.position.sequence
+            self._forgotten = self._shared.synced = self.position.sequence
             self.position = Position(self._forgotten, SECTOR)
             self._begun = True
             if durable:
-                self._sync()
+                self._shared.now()
 
     def sync_through(self, sequence: int) -> None:
-        """Return once all groups up to `sequence` are on disk: of the threads that wait, one syncs for all.
-
-        Raises OSError where that failed, and ever after: the kernel reports it once and then forgets it.
-        """
-        while self.synced < sequence:
-            under_way = self._round
-            if not self._turn.locked():
-                # Those who come meanwhile wait for the lock of this round, and not for the next one's.
-                ended = threading.Lock()
-                with self._turn, ended:
-                    self._round = ended
-                    self._sync_in_turn(sequence)
-            elif under_way.acquire(timeout=_PATIENCE):
-                under_way.release()
-
-    def _sync_in_turn(self, sequence: int) -> None:
-        if self.synced >= sequence:
-            return
-        if self._failure is not None:
-            raise OSError(self._failure.errno or errno.EIO, "an earlier sync has failed")
-        self._gather()
-        before, start = self.synced, time.monotonic()
-        try:
-            self._sync()
-        except OSError as error:
-            self._failure = error
-            raise
-        self._served, self._took = self.synced - before, time.monotonic() - start
-
-    def _gather(self) -> None:
-        # Those whom the last sync has served are likely to come again: all in this one is worth half of its time.
-        end = time.monotonic() + self._took / 2
-        while self.position.sequence - self.synced < self._served and time.monotonic() < end:
-            time.sleep(_A_MOMENT)
+        """Return once all groups up to `sequence` are on disk, as `SharedSync.through` does."""
+        self._shared.through(sequence)
 
     def _sync(self) -> None:
         if self._fd is not None:
-            goal = self.position.sequence
             sync(self._fd)
             if not self._named:
                 self._folder.sync()
                 self._named = True
-            self.synced = goal
 
     def remove(self) -> None:
         """Remove the file, of which nothing is needed any longer."""

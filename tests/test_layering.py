@@ -15,7 +15,7 @@ LAYERS = (
     ("errors",),
     ("keys", "patterns", "limits", "ids", "tags", "flights"),
     ("store", "codecs", "layout", "files"),
-    ("lock", "attributes", "index", "cache", "manifest", "quarantine", "repeating", "info", "refusals"),
+    ("lock", "attributes", "index", "cache", "manifest", "quarantine", "repeating", "info", "refusals", "syncing"),
     ("sidecar", "ledger", "journal", "messages"),
     ("companions", "opening", "journalfile", "asking"),
     ("finding",),
