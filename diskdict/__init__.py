@@ -23,6 +23,11 @@ from diskdict.errors import (
 )
 from diskdict.info import Info
 from diskdict.limits import Limits
+from diskdict.queues.blocking import ShutDown
+from diskdict.queues.dead import DeadLetter
+from diskdict.queues.durable import DurableLifoQueue, DurablePriorityQueue, DurableQueue
+from diskdict.queues.engine import Counts, Delivery
+from diskdict.queues.letters import DeadLetters
 from diskdict.repair import Problem, Report
 from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
@@ -34,10 +39,17 @@ __all__ = [
     "Codec",
     "ConflictError",
     "CorruptValueError",
+    "Counts",
     "DataStore",
+    "DeadLetter",
+    "DeadLetters",
+    "Delivery",
     "DiskDict",
     "DiskDictError",
     "DurabilityError",
+    "DurableLifoQueue",
+    "DurablePriorityQueue",
+    "DurableQueue",
     "Entry",
     "FormatError",
     "Info",
@@ -51,6 +63,7 @@ __all__ = [
     "Problem",
     "ReadOnlyError",
     "Report",
+    "ShutDown",
     "Stats",
     "StoreLockedError",
     "VerificationError",

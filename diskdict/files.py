@@ -29,6 +29,7 @@ _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(o
 # A fifo in place of a value must not hang its reader.
 READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _COMMON
 WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _COMMON
+READ_WRITE_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | _COMMON
 READ_WRITE = os.O_RDWR | _COMMON
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _REPLACE_TRIES = range(1, 51) if sys.platform == "win32" else range(1, 2)
@@ -77,13 +78,13 @@ class Folder:
         """Open a file and return its descriptor."""
         return os.open(self.prefix + path, flags, self.mode, dir_fd=self.fd)
 
-    def create(self, path: str) -> int:
+    def create(self, path: str, flags: int = WRITE_NEW) -> int:
         """Make a new file for writing; one that a killed process left there is removed first."""
         try:
-            fd = os.open(self.prefix + path, WRITE_NEW, self.mode, dir_fd=self.fd)
+            fd = os.open(self.prefix + path, flags, self.mode, dir_fd=self.fd)
         except FileExistsError:
             self.unlink(path)
-            fd = os.open(self.prefix + path, WRITE_NEW, self.mode, dir_fd=self.fd)
+            fd = os.open(self.prefix + path, flags, self.mode, dir_fd=self.fd)
         if self.exact:
             os.fchmod(fd, self.mode)
         return fd
@@ -244,6 +245,17 @@ def write_at(fd: int, content: bytes, offset: int) -> None:
         written += os.pwrite(fd, memoryview(content)[written:], offset + written)
 
 
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Return `size` bytes of a file from `offset`, or what is there up to its end."""
+    if not _AT_OFFSETS:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, size)
+    content = os.pread(fd, size, offset)
+    while len(content) < size and (more := os.pread(fd, size - len(content), offset + len(content))):
+        content += more
+    return content
+
+
 def set_time(fd: int, seconds: float) -> None:
     """Set the time of change of a file."""
     if os.utime in os.supports_fd:
@@ -262,6 +274,14 @@ def sync(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
         os.fsync(fd)
+
+
+def sync_data(fd: int) -> None:
+    """Make a descriptor's content durable as `sync` does, but for its times where the system can leave them out."""
+    if sys.platform != "darwin" and hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:
+        sync(fd)
 
 
 def sync_filesystem(fd: int | None) -> None:

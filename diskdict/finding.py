@@ -10,7 +10,6 @@ from diskdict import attributes as xattrs
 from diskdict import sidecar
 from diskdict.attributes import Attributes, stripped
 from diskdict.companions import Companions
-from diskdict.errors import DurabilityError
 from diskdict.files import Folder, read_all
 from diskdict.layout import Shards, encode_name, is_plain
 from diskdict.store import NEVER
@@ -46,7 +45,6 @@ class RecordFinder:
         self.shards = shards
         self.in_attributes = in_attributes
         self.companions = Companions(data, sidecars=sidecars, before_sidecar=before_sidecar)
-        self.failure: DurabilityError | None = None
         self._names = shards.names
         self._mask = shards.count - 1
         self._shard_length = len(shards.names[0])

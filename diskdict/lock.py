@@ -73,10 +73,15 @@ def mutation_lock(lock: Lock | Callable[[], Lock] | None) -> Exclusive:
     """Return the thread lock of a store: of the kind given as a lock or a factory of one, by default an RLock."""
     if lock is None:
         return threading.RLock()
+    return Reentrant(made_lock(lock))
+
+
+def made_lock(lock: Lock | Callable[[], Lock]) -> Lock:
+    """Return the lock that was given, or one made by the factory that was."""
     made = lock() if callable(lock) and (isinstance(lock, type) or not isinstance(lock, Lock)) else lock
     if not isinstance(made, Lock):
         raise TypeError(f"lock= takes a lock or a factory of locks, not {lock!r}")
-    return Reentrant(made)
+    return made
 
 
 class Page(NamedTuple):

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 
 from diskdict import attributes as xattrs
 from diskdict.attributes import Attributes
-from diskdict.errors import DurabilityError
 from diskdict.files import set_time, sync_filesystem, write_all
 from diskdict.finding import RecordFinder
 from diskdict.layout import DIGEST, TEMPORARY
+from diskdict.syncing import Refusing
 
 
-class RecordFiles(RecordFinder):
+class RecordFiles(Refusing, RecordFinder):
     """The files of a store's records. The parameters are those of `diskdict.finding.RecordFinder`."""
 
     def write(
@@ -162,13 +161,3 @@ class RecordFiles(RecordFinder):
         """Have on disk all that was written."""
         with self.refusal():
             sync_filesystem(self.data.fd)
-
-    @contextlib.contextmanager
-    def refusal(self) -> Iterator[None]:
-        """Have a sync that fails in the block be a DurabilityError, and the last: no change can be made any longer."""
-        # The kernel reports a failed write-back once and then forgets it: asking again would be told all is well.
-        try:
-            yield
-        except OSError as error:
-            self.failure = DurabilityError(error.errno or 0, "a change may not survive a power cut", self.data.path)
-            raise self.failure from error

@@ -11,7 +11,7 @@ from types import MethodType
 from typing import cast
 
 from diskdict.errors import ClosedError
-from diskdict.store import seconds
+from diskdict.store import Seconds, seconds
 
 
 class Repeater:
@@ -60,7 +60,7 @@ class Repeater:
             self._thread.join()
 
 
-def checked_interval(name: str, interval: float) -> float:
+def checked_interval(name: str, interval: Seconds) -> float:
     """Return an interval as a float of seconds, or raise a ValueError that names it."""
     try:
         checked = seconds(interval)

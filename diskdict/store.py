@@ -41,6 +41,7 @@ NOT_SET: Final = Mark.NOT_SET
 ABSENT: Final = Mark.ABSENT
 """As ``only_if=``: write only where no live record is."""
 
+Seconds = int | float | timedelta
 Ttl = int | float | timedelta | Literal[Mark.FOREVER] | None
 OnlyIf = int | Literal[Mark.ABSENT] | None
 

@@ -1,15 +1,36 @@
-"""Of the threads that wait for the disk, one syncs for all: `SharedSync`."""
+"""Of the threads that wait for the disk, one syncs for all: `SharedSync`; and what a failed sync means: `Refusing`."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
+
+from diskdict.errors import DurabilityError
+from diskdict.files import Folder
 
 _PATIENCE: Final = 0.01  # seconds after which who waits for a sync looks whether it has come to an end
 _A_MOMENT: Final = 0.00002
+
+
+class Refusing:
+    """Files that can be changed until a sync of them has failed; ``failure`` is that."""
+
+    data: Folder
+    failure: DurabilityError | None = None
+
+    @contextlib.contextmanager
+    def refusal(self) -> Iterator[None]:
+        """Have a sync that fails in the block be a DurabilityError, and the last: no change can be made any longer."""
+        # The kernel reports a failed write-back once and then forgets it: asking again would be told all is well.
+        try:
+            yield
+        except OSError as error:
+            self.failure = DurabilityError(error.errno or 0, "a change may not survive a power cut", self.data.path)
+            raise self.failure from error
 
 
 class SharedSync:

@@ -1,0 +1,1 @@
+"""Queues that survive: on disk, acknowledged, for threads and for asyncio."""

@@ -1,0 +1,312 @@
+"""``queue.Queue`` and its like on disk: `DurableQueue`, `DurableLifoQueue`, `DurablePriorityQueue`."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Generic, TypeVar, cast
+
+from diskdict.queues.blocking import Blocking
+from diskdict.queues.engine import Counts, Delivery
+from diskdict.queues.items import MAX_KEY
+from diskdict.queues.letters import DeadLetters
+from diskdict.queues.orders import Newest, Order, Smallest
+from diskdict.store import Seconds, seconds
+
+V = TypeVar("V")
+G = TypeVar("G")
+
+
+class DurableQueue(Blocking[V], Generic[V, G]):
+    """A ``queue.Queue`` in a folder: what was put is there after `close`, after a kill, in order.
+
+    ``DurableQueue[Job, Job]`` in annotations; with `visibility` ``DurableQueue[Job, Delivery[Job]]``.
+
+    Parameters
+    ----------
+    path: str or os.PathLike
+        The folder; ``~`` is expanded.
+    maxsize: int
+        Items that may wait, what is delayed among them, before ``put`` waits for room; 0 for any number.
+    codec: str or Codec
+        How values become bytes, as in `DiskDict`.
+    durability: "process", "interval" or "full"
+        When ``put``, ``get`` and ``ack`` return it is written, and lost by no kill; or it is on disk at most `interval`
+        seconds later; or it is on disk.
+    interval: float
+        Seconds between two syncs with ``"interval"``.
+    visibility: int, float or timedelta, optional
+        Seconds for which an item that was got is kept from others. It is removed by `ack`, and given back if that does
+        not come. Without it an item is gone when ``get`` returns.
+    max_deliveries: int, optional
+        How often an item may be given before it goes to `dead_letters`; for ever, if not said.
+    lock: optional
+        A lock or a factory of locks, to be ``mutex``.
+    semaphore: optional
+        A semaphore or a factory of them, to count the items that can be had.
+    create: bool
+        Make the folder where there is none.
+    timeout: float
+        Seconds to wait for another process that has the folder.
+    perm: int, optional
+        Permission bits of the files, 0o600.
+    clock: callable
+        The time in seconds since the epoch.
+
+    Raises
+    ------
+    StoreLockedError, LockUnsupportedError, FormatError, FileNotFoundError, NotADirectoryError
+        As `DiskDict` does.
+
+    Notes
+    -----
+    Threads share one handle; one process at a time has the folder. After a fork the child's handle is closed. Memory
+    is eight bytes an item; a priority queue keeps all values. A ``put`` that is interrupted by Ctrl-C may count, from
+    the next opening.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with DurableQueue(folder) as q:
+    ...     q.put({"url": "https://example.org/"})
+    ...     q.put({"url": "https://example.com/"})
+    >>> with DurableQueue(folder) as q:
+    ...     q.qsize(), q.get()
+    (2, {'url': 'https://example.org/'})
+    """
+
+    def put(
+        self,
+        item: V,
+        block: bool = True,  # as the standard library has it, here and below
+        timeout: float | None = None,
+        *,
+        delay: Seconds = 0,
+        dedupe_key: str | None = None,
+    ) -> None:
+        """Put `item`, waiting for room as `queue.Queue.put` does.
+
+        It can be had after `delay` seconds. Nothing happens while an item with the same `dedupe_key` is there, which is
+        a str of 1 to 1,000 characters. InvalidValueError where the codec cannot write it.
+        """
+        self._put_payload(self._dumps(item), block, timeout, _checked_delay(delay), _checked_key(dedupe_key))
+
+    def _put_payload(
+        self, payload: bytes, block: bool, timeout: float | None, delay: float = 0.0, key: str = ""
+    ) -> int:
+        with self.mutex:
+            if not self._ready:
+                self._prepare()
+            if self.maxsize > 0 or self.is_shutdown:
+                self._wait_for_room(1, block, timeout)
+            if key and key in self._engine.waiting.keys:
+                return self._engine.waiting.keys[key]
+            number = self._engine.put(payload, self._engine.due(delay) if delay else 0.0, key)
+            self.unfinished_tasks += 1
+            self._came(1)
+            change = self._folder.segments.changes
+        self._after(change)
+        return number
+
+    def put_many(
+        self, items: Iterable[V], block: bool = True, timeout: float | None = None, *, delay: Seconds = 0
+    ) -> None:
+        """Put items as one change, all or none, when there is room for all. ValueError for more than ``maxsize``."""
+        payloads, seconds = [self._dumps(item) for item in items], _checked_delay(delay)
+        if len(payloads) > self.maxsize > 0:
+            raise ValueError(f"{len(payloads)} items never fit in a queue of at most {self.maxsize}")
+        with self.mutex:
+            if not self._ready:
+                self._prepare()
+            self._wait_for_room(len(payloads), block, timeout)
+            if not payloads:
+                return
+            self._engine.put_all(payloads, self._engine.due(seconds))
+            self.unfinished_tasks += len(payloads)
+            self._came(len(payloads))
+            change = self._folder.segments.changes
+        self._after(change)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> G:  # type: ignore[override]
+        """Take the next item, waiting for it as `queue.Queue.get` does; with ``visibility`` a `Delivery`.
+
+        What is damaged, or cannot be decoded, goes to `dead_letters`, and the one behind it is given.
+        """
+        with self.mutex:
+            taken = self._take(block, timeout)
+            self._took()
+            change = self._folder.segments.changes
+        self._given(change)
+        return cast(G, taken)
+
+    def get_many(self, count: int, block: bool = True, timeout: float | None = None) -> list[G]:
+        """Take up to `count` items, waiting for the first as `get` does."""
+        if type(count) is not int or count < 1:
+            raise ValueError(f"count is an int from 1, not {count!r}")
+        with self.mutex:
+            taken = [self._take(block, timeout)]
+            try:
+                while len(taken) < count and (more := self._engine.take()) is not None:
+                    taken.append(more[0])
+            finally:
+                self._took()
+            change = self._folder.segments.changes
+        self._given(change)
+        return cast(list[G], taken)
+
+    def _given(self, change: int) -> None:
+        if self._visibility is None or self._listeners:
+            self._after(change)
+
+    def put_nowait(self, item: V, *, delay: Seconds = 0, dedupe_key: str | None = None) -> None:
+        """Put without waiting; ``queue.Full`` if there is no room."""
+        self.put(item, block=False, delay=delay, dedupe_key=dedupe_key)
+
+    def get_nowait(self) -> G:  # type: ignore[override]
+        """Take without waiting; ``queue.Empty`` if there is nothing."""
+        return self.get(block=False)
+
+    def peek(self) -> V:
+        """Return the value of the next item and leave it; ``queue.Empty`` if there is none."""
+        with self.mutex:
+            if not self._ready:
+                self._prepare()
+            self._settle()
+            found = self._engine.peek()
+            self._settled()
+        if found is None:
+            raise queue.Empty
+        return found[0]
+
+    def __iter__(self) -> Iterator[V]:
+        """Yield the values that can be had now, in their order, and leave them; what is taken meanwhile is left out."""
+        with self.mutex:
+            self._check()
+            self._settle()
+            numbers = list(self._engine.order)
+        for number in numbers:
+            with self.mutex:
+                self._check()
+                found = self._engine.peek_at(number)
+            if found is not None:
+                yield found[0]
+
+    def clear(self) -> int:
+        """Remove all items, waiting, delayed and in flight, but no dead letters; return how many."""
+        with self.mutex:
+            if not self._ready:
+                self._prepare()
+            count = self._engine.clear()
+            self._count_done(count)
+            self.not_full.notify_all()
+            self._balance()
+            change = self._folder.segments.changes
+        self._after(change)
+        return count
+
+    def counts(self) -> Counts:
+        """Return how many items there are, by what becomes of them."""
+        with self.mutex:
+            self._check()
+            self._settle()
+            return self._engine.counts()
+
+    def ack(self, delivery: Delivery[V]) -> bool:
+        """Remove an item that was given; it counts as done.
+
+        False if it is gone, or was given again since: then somebody else has it. ValueError without ``visibility``.
+        """
+        with self.mutex:
+            self._check_delivery(delivery)
+            done = self._engine.acknowledge(delivery.id, delivery.deliveries)
+            if done:
+                self._count_done(1)
+            self._balance()
+            change = self._folder.segments.changes
+        self._after(change)
+        return done
+
+    def nack(self, delivery: Delivery[V], *, delay: Seconds = 0) -> bool:
+        """Give an item back, to its place, after `delay` seconds.
+
+        False if it is not in flight for this delivery any longer. ValueError without ``visibility``.
+        """
+        seconds = _checked_delay(delay)
+        with self.mutex:
+            self._check_delivery(delivery)
+            done = self._engine.refuse(delivery.id, delivery.deliveries, seconds)
+            self._came(1)
+            change = self._folder.segments.changes
+        self._after(change)
+        return done
+
+    def extend(self, delivery: Delivery[V], visibility: Seconds | None = None) -> bool:
+        """Keep an item from others for `visibility` seconds from now, or for those of the queue; False as in `nack`."""
+        with self.mutex:
+            self._check_delivery(delivery)
+            seconds = self._visibility if visibility is None else _checked_delay(visibility)
+            return self._engine.extend(delivery.id, delivery.deliveries, cast(float, seconds))
+
+    def _check_delivery(self, delivery: Delivery[V]) -> None:
+        if self._visibility is None:
+            raise ValueError("nothing is to be acknowledged in a queue without visibility=: what was got is gone")
+        if not isinstance(delivery, Delivery):
+            raise TypeError(f"what get() has given is asked for, a Delivery, not {delivery!r}")
+        if not self._ready:
+            self._prepare()
+
+    @contextlib.contextmanager
+    def processing(self, block: bool = True, timeout: float | None = None) -> Iterator[Delivery[V]]:
+        """Get an item, acknowledge it at the end of the block, give it back where that raises."""
+        if self._visibility is None:
+            raise ValueError("processing() takes a queue with visibility=; without it what was got is gone")
+        delivery = cast(Delivery[V], self.get(block, timeout))
+        try:
+            yield delivery
+        except BaseException:
+            self.nack(delivery)
+            raise
+        self.ack(delivery)
+
+    @property
+    def dead_letters(self) -> DeadLetters[V]:
+        """What was given up, by id."""
+        self._check()
+        return DeadLetters(self._graveyard, self._engine.loads, lambda payload: self._put_payload(payload, False, None))
+
+
+class DurableLifoQueue(DurableQueue[V, G]):
+    """A ``queue.LifoQueue`` in a folder; see `DurableQueue`."""
+
+    _order_of: ClassVar[type[Order]] = Newest
+
+
+class DurablePriorityQueue(DurableQueue[V, G]):
+    """A ``queue.PriorityQueue`` in a folder: the smallest first, of equal ones that which was put first.
+
+    See `DurableQueue`. What cannot be compared with what is there is refused by ``put``. All values are read when the
+    first of them is needed.
+    """
+
+    _order_of: ClassVar[type[Order]] = Smallest
+
+
+def _checked_delay(delay: Seconds) -> float:
+    if delay == 0 and type(delay) is int:
+        return 0.0
+    try:
+        return seconds(delay)
+    except ValueError:
+        raise ValueError(f"seconds from 0 are asked for (int, float, timedelta), not {delay!r}") from None
+
+
+def _checked_key(key: str | None) -> str:
+    if key is None:
+        return ""
+    if not isinstance(key, str):
+        raise TypeError(f"a dedupe_key is a str, not {key!r}")
+    if not 1 <= len(key) <= MAX_KEY:
+        raise ValueError(f"a dedupe_key has 1 to {MAX_KEY:,} characters, not {len(key):,}")
+    return key.encode().decode()

@@ -1,0 +1,307 @@
+"""A queue without waiting: items go in, come out, come back, are given up: `Engine`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from diskdict.codecs import Codec
+from diskdict.errors import CorruptValueError
+from diskdict.queues.dead import Graveyard
+from diskdict.queues.folder import Content, QueueFolder
+from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage, Item
+from diskdict.queues.orders import Order
+from diskdict.queues.segments import Segment
+from diskdict.queues.waiting import Flight, Waiting
+from diskdict.store import Clock
+
+V = TypeVar("V")
+
+
+class Delivery(NamedTuple, Generic[V]):
+    """An item that was given and is to be acknowledged.
+
+    ``id`` is of this item alone, ``deliveries`` how often it was given, 1 at first, ``put_time`` seconds since
+    the epoch.
+    """
+
+    value: V
+    id: int
+    deliveries: int
+    put_time: float
+
+
+class Counts(NamedTuple):
+    """How many items can be had, cannot be had yet, are being worked on, were given up."""
+
+    ready: int
+    delayed: int
+    in_flight: int
+    dead: int
+
+
+class Terms(NamedTuple):
+    """For how many seconds an item is given, and how often before it is given up; None: once for all, and never."""
+
+    visibility: float | None
+    max_deliveries: int | None
+
+
+class Engine(Generic[V]):
+    """The items of an open queue.
+
+    Parameters
+    ----------
+    folder: QueueFolder
+        Where they lie.
+    codec: Codec
+        How values become bytes.
+    order_of: type
+        Says which item comes next.
+    terms: Terms
+        How items are given.
+    clock: callable
+        The time in seconds since the epoch.
+
+    Notes
+    -----
+    The caller excludes other threads, and says `QueueFolder.begin` before the first change. ``given_up`` counts the
+    items that went to the ``graveyard``. What takes an item away is done in memory
+    first, what adds one last: an interruption leaves an item in the files alone, to be found at the next opening.
+    """
+
+    def __init__(
+        self,
+        folder: QueueFolder,
+        codec: Codec,
+        order_of: type[Order],
+        terms: Terms,
+        *,
+        clock: Clock,
+        graveyard: Graveyard,
+    ) -> None:
+        self._folder = folder
+        self._segments = folder.segments
+        self.loads = cast(Callable[[bytes], V], codec.loads)
+        self._visibility, self._most = terms.visibility, terms.max_deliveries or MOST_DELIVERIES + 1
+        self._clock = clock
+        self.graveyard = graveyard
+        content = folder.find()
+        self.order = order_of(content.ids, self._value_of)
+        self._backwards = self.order.backwards
+        self._compares = self.order.compares
+        self.waiting = Waiting(self.order)
+        self.given_up = 0
+        for number, mark in content.marks.items():
+            if mark.key:
+                self.waiting.bind(number, mark.key)
+            if mark.deliveries:
+                self.waiting.deliveries[number] = mark.deliveries
+            if mark.due > clock():
+                self.order.discard(number)
+                self.waiting.delay(number, mark.due)
+        for segment, damage in content.damaged:
+            self._bury_damage(segment, damage)
+
+    def _value_of(self, number: int) -> V:
+        return self.loads(self._segments.read(number).payload)
+
+    def put(self, payload: bytes, due: float = 0.0, key: str = "") -> int:
+        """Add an item and return its id; raise what comparing its value with others raises, having added nothing."""
+        number = self._segments.append(payload, self._now(), due, key.encode())
+        if key:
+            self.waiting.bind(number, key)
+        if due:
+            self.waiting.delay(number, due)
+        elif self._compares:
+            self._compare([number], [payload])
+        else:
+            self.order.add(number, None)
+        return number
+
+    def put_all(self, payloads: Sequence[bytes], due: float = 0.0) -> None:
+        """Add items as `put` does, all or none."""
+        numbers = self._segments.append_all(payloads, self._now(), due)
+        if self._compares and not due:
+            self._compare(numbers, payloads)
+            return
+        for number in numbers:
+            if due:
+                self.waiting.delay(number, due)
+            else:
+                self.order.add(number, None)
+
+    def _now(self) -> float:
+        return min(max(0.0, self._clock()), MAX_TIME)
+
+    def _compare(self, numbers: Sequence[int], payloads: Sequence[bytes]) -> None:
+        try:
+            for number, payload in zip(numbers, payloads, strict=True):
+                self.order.add(number, self.loads(payload))
+        except BaseException:
+            for number in numbers:
+                self.order.discard(number)
+                self._remove(number)
+            raise
+
+    def due(self, delay: float) -> float:
+        """Return when an item can be had that is to wait for seconds."""
+        return min(self._now() + delay, MAX_TIME) if delay else 0.0
+
+    def settle(self) -> None:
+        """Have what was delayed or in flight until now be there again."""
+        now = self._clock()
+        while (number := self.waiting.due(now)) is not None:
+            self._give_back(number)
+
+    def _give_back(self, number: int) -> None:
+        deliveries = self.waiting.deliveries.get(number, 0)
+        if deliveries >= self._most:
+            self._bury(number, f"given {deliveries} times and never acknowledged")
+        else:
+            self.order.restore(number)
+
+    def take(self) -> tuple[V | Delivery[V]] | None:
+        """Return the item that comes next, as it is given, or None where there is none."""
+        found = self._next()
+        if found is None:
+            return None
+        number, item, value = found
+        self.order.pop()
+        try:
+            if self._visibility is None:
+                self._remove(number)
+                return (value,)
+            deliveries = self.waiting.deliveries.get(number, 0) + 1
+            self._segments.amend(number, 0.0, deliveries)
+        except OSError:
+            self.order.restore(number)
+            raise
+        self.waiting.give(number, deliveries, self._clock() + self._visibility)
+        return (Delivery(value, number, deliveries, item.put_time),)
+
+    def peek(self) -> tuple[V] | None:
+        """Return the value of the item that comes next, or None where there is none."""
+        found = self._next()
+        return None if found is None else (found[2],)
+
+    def peek_at(self, number: int) -> tuple[V] | None:
+        """Return the value of an item if it can be had."""
+        if number not in self.order:
+            return None
+        found = self._read(number)
+        return None if isinstance(found, str) else (found[1],)
+
+    def _next(self) -> tuple[int, Item, V] | None:
+        while True:
+            number = self.order.first()
+            if number is None:
+                return None
+            found = self._read(number)
+            if not isinstance(found, str) and self.waiting.deliveries.get(number, 0) < self._most:
+                return number, *found
+            # First: interrupted between, it is in the file alone, and found at the next opening.
+            self.order.pop()
+            if isinstance(found, str):
+                self._bury(number, found)
+            else:
+                self._give_back(number)
+
+    def _read(self, number: int) -> tuple[Item, V] | str:
+        try:
+            item = self._segments.read(number, before=self._backwards)
+        except CorruptValueError as error:
+            return f"damaged: {error.detail}"
+        try:
+            return item, self.loads(item.payload)
+        except Exception as error:  # noqa: BLE001  # whatever a codec raises, the item is to be in nobody's way
+            return f"cannot be decoded: {error}"
+
+    def _remove(self, number: int) -> None:
+        self._segments.remove(number)
+        self.waiting.forget(number)
+
+    def acknowledge(self, number: int, deliveries: int) -> bool:
+        """Remove an item that was given so many times; return False where it was given again since, or is gone."""
+        flight = self._end_flight(number, deliveries)
+        if flight is None and not (
+            number not in self.waiting.flights
+            and self.waiting.deliveries.get(number) == deliveries
+            and self.order.discard(number)
+        ):
+            return False
+        try:
+            self._remove(number)
+        except OSError:
+            if flight is None:
+                self.order.restore(number)
+            else:
+                self.waiting.give(number, *flight)
+            raise
+        return True
+
+    def _end_flight(self, number: int, deliveries: int) -> Flight | None:
+        flight = self.waiting.flights.get(number)
+        if flight is None or flight.deliveries != deliveries:
+            return None
+        return self.waiting.flights.pop(number)
+
+    def refuse(self, number: int, deliveries: int, delay: float) -> bool:
+        """Give back an item that is in flight for the time that it was given so many times."""
+        flight = self._end_flight(number, deliveries)
+        if flight is None:
+            return False
+        if delay and deliveries < self._most:
+            due = self.due(delay)
+            self.waiting.delay(number, due)
+            self._segments.amend(number, due, deliveries)
+        else:
+            self._give_back(number)
+        return True
+
+    def extend(self, number: int, deliveries: int, visibility: float) -> bool:
+        """Have an item be in flight for so many seconds from now."""
+        if self._end_flight(number, deliveries) is None:
+            return False
+        self.waiting.give(number, deliveries, self._clock() + visibility)
+        return True
+
+    def _bury(self, number: int, reason: str) -> None:
+        try:
+            item = self._segments.read(number)
+            payload, put_time = item.payload, item.put_time
+        except CorruptValueError:
+            payload, put_time = self._segments.raw(number), 0.0
+        if self._kept(number, payload, reason, self.waiting.deliveries.get(number, 0), put_time):
+            self._remove(number)
+
+    def _bury_damage(self, segment: Segment, damage: Damage) -> None:
+        if self._kept(segment.first + damage.at, self._segments.content(segment, damage), "damaged", 0, 0.0):
+            self._segments.erase(segment, damage)
+
+    def _kept(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float) -> bool:
+        self.given_up += 1
+        try:
+            self.graveyard.add(number, payload, reason, deliveries, put_time)
+        except OSError as error:
+            path = self._folder.folder.path
+            warnings.warn(f"item {number} of {path} ({reason}) is left out: {error}", RuntimeWarning, stacklevel=1)
+            return False
+        return True
+
+    def counts(self) -> Counts:
+        """Return how many items there are, by what becomes of them."""
+        waiting = self.waiting
+        return Counts(len(self.order), len(waiting.delayed), len(waiting.flights), len(self.graveyard))
+
+    def clear(self) -> int:
+        """Remove all items; return how many."""
+        count = len(self.waiting)
+        self._segments.clear()
+        self.waiting.clear()
+        return count
+
+    def content(self) -> Content:
+        """Return what `QueueFolder.find` is to find."""
+        return Content(self.waiting.ids(), self.waiting.marks(), [])

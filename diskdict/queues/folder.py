@@ -1,0 +1,216 @@
+"""The folder of a queue: opening it, finding what is in it, closing it: `QueueFolder`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import zlib
+from array import array
+from typing import Final, NamedTuple
+
+import ujson
+
+from diskdict.files import sync_data, sync_filesystem
+from diskdict.layout import INDEX, LOCK, MANIFEST
+from diskdict.ledger import Ledger
+from diskdict.lock import Exclusive
+from diskdict.manifest import Manifest
+from diskdict.opening import Opened, Way, open_folder
+from diskdict.queues.items import Damage, walk
+from diskdict.queues.segments import Segment, Segments
+from diskdict.syncing import Refusing, SharedSync
+
+KIND: Final = "queue"
+_MAGIC: Final = b"diskdict queue 1 "
+_TEMPORARY: Final = INDEX + ".new"
+_NAME: Final = re.compile(r"(\d{16})\.([0-9a-f]{8})\.items")
+
+
+class Mark(NamedTuple):
+    """What is known of an item that does not simply wait for the first time."""
+
+    due: float = 0.0
+    deliveries: int = 0
+    key: str = ""
+
+
+class Content(NamedTuple):
+    """The items of a queue: ids in the order of their ``put``, what is known of some of them, and what is damaged."""
+
+    ids: array[int]
+    marks: dict[int, Mark]
+    damaged: list[tuple[Segment, Damage]]
+
+
+class QueueFolder(Refusing):
+    """A folder of items that is open and locked; ``segments`` are its files.
+
+    Parameters
+    ----------
+    path, codec, perm:
+        As in `DiskDict`.
+    way: Way
+        How to open it.
+    lasting: bool
+        Whether it will be synced.
+    exclusive: context manager
+        The lock of the queue. Who calls `begin` holds it, for all else nobody does.
+    """
+
+    def __init__(
+        self, path: str, codec: str, way: Way, *, perm: int | None, lasting: bool, exclusive: Exclusive
+    ) -> None:
+        wanted = Manifest(KIND, codec, 1, mode=perm)
+        self._opened: Opened = open_folder(path, wanted, way, shards_given=False, limits_given=False)
+        self.folder, self.data = self._opened.folder, self._opened.data
+        self._exclusive = exclusive
+        self._lasting = lasting
+        self._ledger = Ledger(self._opened.lockfile, self._opened.page)
+        self._ledger.refusal = self.refusal
+        self.segments = Segments(self.data, lasting=lasting)
+        self._shared = SharedSync(self._sync, lambda: self.segments.changes)
+        self.unchanged = True
+        self._destroyed = False
+
+    def find(self) -> Content:
+        """Return what is in the folder."""
+        names = sorted(name for name, _ in self.data.list() if _NAME.fullmatch(name))
+        known = self._known(names)
+        return self._scan(names) if known is None else known
+
+    def _known(self, names: list[str]) -> Content | None:
+        """Return what the last close has written down, None where that is not there or is not of these files."""
+        try:
+            head, _, body = self.folder.read(INDEX).partition(b"\n")
+            if head != b"%s%08x" % (_MAGIC, zlib.crc32(body)):
+                return None
+            line, _, rest = body.partition(b"\n")
+            document = ujson.loads(line)
+            segments = []
+            for name, (end, count, live, size) in zip(names, document["segments"], strict=True):
+                if self.data.stat(name).st_size != end:
+                    return None
+                segments.append(_segment(name, end, count, live, size))
+            if document["names"] != names or document["ceiling"] != self._ledger.page.ceiling:
+                return None
+            marks = {int(number): Mark(*mark) for number, mark in document["marks"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        ids = _little_endian(array("q", rest))
+        self.segments.adopt(segments)
+        return Content(ids, marks, [])
+
+    def _scan(self, names: list[str]) -> Content:
+        content = Content(array("q"), {}, [])
+        segments = []
+        for name in names:
+            segment = _segment(name)
+            segments.append(segment)
+            _look_through(segment, self.data.read(name), content, last=name == names[-1])
+        self.segments.adopt(segments)
+        return content
+
+    def begin(self) -> None:
+        """Say, durably, that the queue is being changed, before the first change."""
+        if self.failure is not None:
+            raise self.failure
+        self._ledger.begin()
+        self.unchanged = False
+
+    def sync(self, change: int) -> None:
+        """Return once all changes up to `change` are on disk; of the threads that wait one syncs for all."""
+        with self.refusal():
+            if self._lasting:
+                self._shared.through(change)
+            else:
+                sync_filesystem(self.folder.fd)
+
+    def _sync(self) -> None:
+        with self.segments.to_sync(self._exclusive) as descriptors:
+            for fd in descriptors:
+                sync_data(fd)
+
+    def close(self, content: Content | None) -> None:
+        """Give the folder back; `content`, where it is known, is found again without looking."""
+        # A sync under way has its files open.
+        with self._shared.turn, contextlib.ExitStack() as stack:
+            for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.close):
+                stack.callback(step)
+            if not self.unchanged and self.failure is None and not self._destroyed:
+                self.segments.trim()
+                with self.refusal():
+                    sync_filesystem(self.folder.fd)
+                self._shared.synced = self.segments.changes
+                self._keep(content)
+                self._ledger.end()
+
+    def destroy(self) -> None:
+        """Remove all of the queue; the folder, too, if nothing else is in it."""
+        with self._shared.turn:
+            self._destroyed = True
+            self._shared.synced = self.segments.changes
+            shutil.rmtree(self.data.path)
+            for name in (INDEX, LOCK, MANIFEST):
+                self.folder.discard(name)
+            with contextlib.suppress(OSError):
+                os.rmdir(self.folder.path)
+
+    def _keep(self, content: Content | None) -> None:
+        if content is None or len(content.ids) != self.segments.live:
+            self.folder.discard(INDEX)
+            return
+        segments = list(self.segments)
+        document = {
+            # Raised on disk before the next change: this is never taken for what came later.
+            "ceiling": self._ledger.page.ceiling,
+            "names": [segment.name for segment in segments],
+            "segments": [(segment.end, segment.count, segment.live, segment.size) for segment in segments],
+            "marks": {str(number): mark for number, mark in content.marks.items()},
+        }
+        body = b"%s\n%s" % (ujson.dumps(document).encode(), _little_endian(content.ids).tobytes())
+        try:
+            self.folder.write(INDEX, b"%s%08x\n%s" % (_MAGIC, zlib.crc32(body), body), _TEMPORARY)
+        except OSError:
+            self.folder.discard(INDEX)
+
+    def abandon(self) -> None:
+        """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
+        self.segments.close()
+        self.data.close()
+        self._ledger.abandon()
+        self.folder.close()
+
+
+def _segment(name: str, *numbers: int) -> Segment:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"no file of items: {name!r}")
+    return Segment(int(found[1]), int(found[2], 16), *numbers)
+
+
+def _look_through(segment: Segment, content: bytes, found: Content, *, last: bool) -> None:
+    segment.end = 0 if last else len(content)
+    for each in walk(content, segment.first, segment.salt, last=last):
+        segment.end = max(segment.end, each.end)
+        if isinstance(each, Damage):
+            found.damaged.append((segment, each))
+            continue
+        segment.count += 1
+        segment.size += each.end - each.at
+        if each.waiting:
+            segment.live += 1
+            found.ids.append(segment.first + each.at)
+            if each.due or each.deliveries or each.key:
+                found.marks[segment.first + each.at] = Mark(each.due, each.deliveries, each.key)
+    segment.unsure = last
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "little":
+        return numbers
+    swapped = numbers[:]
+    swapped.byteswap()
+    return swapped

@@ -1,0 +1,118 @@
+"""What waits in a queue, what is delayed and what is in flight: `Waiting`. In memory, nothing of files or threads."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from typing import NamedTuple
+
+from diskdict.queues.folder import Mark
+from diskdict.queues.orders import Order
+
+
+class Flight(NamedTuple):
+    """An item that was given and is not acknowledged: how often it was given, and until when it stays away."""
+
+    deliveries: int
+    until: float
+
+
+class Waiting:
+    """The ids of all items of a queue, by what becomes of them.
+
+    Parameters
+    ----------
+    order: Order
+        Those that can be had.
+
+    Notes
+    -----
+    The caller excludes other threads.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.delayed: dict[int, float] = {}
+        self.flights: dict[int, Flight] = {}
+        self.deliveries: dict[int, int] = {}
+        self.keys: dict[str, int] = {}
+        self._key_of: dict[int, str] = {}
+        self._times: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.order) + len(self.delayed) + len(self.flights)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether anything is delayed or in flight."""
+        return bool(self._times)
+
+    @property
+    def next_time(self) -> float | None:
+        """When the next item can be had that cannot be had yet, None without one."""
+        times = self._times
+        while times and not self._is_current(*times[0]):
+            heapq.heappop(times)
+        return times[0][0] if times else None
+
+    def _is_current(self, time: float, number: int) -> bool:
+        flight = self.flights.get(number)
+        return self.delayed.get(number) == time or (flight is not None and flight.until == time)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether anything that was delayed or in flight can be had again."""
+        times = self._times
+        return bool(times) and times[0][0] <= now
+
+    def due(self, now: float) -> int | None:
+        """Return an item that was delayed or in flight until now, and is neither any longer."""
+        times = self._times
+        while times and times[0][0] <= now:
+            time, number = heapq.heappop(times)
+            if self._is_current(time, number):
+                self.delayed.pop(number, None)
+                self.flights.pop(number, None)
+                return number
+        return None
+
+    def delay(self, number: int, until: float) -> None:
+        """Have an item wait."""
+        self.delayed[number] = until
+        heapq.heappush(self._times, (until, number))
+
+    def give(self, number: int, deliveries: int, until: float) -> None:
+        """Have an item be in flight."""
+        self.flights[number] = Flight(deliveries, until)
+        self.deliveries[number] = deliveries
+        heapq.heappush(self._times, (until, number))
+
+    def bind(self, number: int, key: str) -> None:
+        """Keep the ``dedupe_key`` of an item."""
+        self.keys[key] = number
+        self._key_of[number] = key
+
+    def forget(self, number: int) -> None:
+        """Forget what is known of an item that is gone, but for its place among those that can be had."""
+        if self._key_of:
+            key = self._key_of.pop(number, None)
+            if key is not None and self.keys.get(key) == number:
+                del self.keys[key]
+        self.deliveries.pop(number, None)
+
+    def clear(self) -> None:
+        """Forget all items."""
+        self.order.clear()
+        for each in (self.delayed, self.flights, self.deliveries, self.keys, self._key_of, self._times):
+            each.clear()
+
+    def ids(self) -> array[int]:
+        """Return the ids of all items, the smallest first."""
+        ids = self.order.ids()
+        return array("q", sorted([*ids, *self.delayed, *self.flights])) if self.delayed or self.flights else ids
+
+    def marks(self) -> dict[int, Mark]:
+        """Return what is known of the items that do not simply wait for the first time."""
+        return {
+            number: Mark(self.delayed.get(number, 0.0), self.deliveries.get(number, 0), self._key_of.get(number, ""))
+            for number in {*self.delayed, *self.deliveries, *self._key_of}
+        }
