@@ -26,7 +26,7 @@ from diskdict.limits import Limits
 from diskdict.queues.blocking import ShutDown
 from diskdict.queues.dead import DeadLetter
 from diskdict.queues.durable import DurableLifoQueue, DurablePriorityQueue, DurableQueue
-from diskdict.queues.engine import Counts, Delivery
+from diskdict.queues.given import Counts, Delivery
 from diskdict.queues.letters import DeadLetters
 from diskdict.repair import Problem, Report
 from diskdict.store import FOREVER, NOT_SET

@@ -11,7 +11,7 @@ from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
 from diskdict.errors import ClosedError
 from diskdict.face import K, V
-from diskdict.lock import Lock
+from diskdict.mutex import LockLike
 from diskdict.store import Clock, Ttl
 
 
@@ -24,7 +24,7 @@ class _Options(TypedDict):
     default_ttl: Ttl
     writeback: bool
     cleanup_interval: float | None
-    lock: Lock | Callable[[], Lock] | None
+    lock: LockLike | None
     clock: Clock | None
 
 
@@ -96,7 +96,7 @@ class Client(StoreDict[K, V]):
         default_ttl: Ttl = None,
         writeback: bool = False,
         cleanup_interval: float | None = None,
-        lock: Lock | Callable[[], Lock] | None = None,
+        lock: LockLike | None = None,
         clock: Clock | None = None,
     ) -> None:
         # All that was given, for a pickle; so it stands first.

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from diskdict.backends.file import BUFFER_BYTES, Durability
-from diskdict.disk import DiskDict, LockLike, absolute
+from diskdict.disk import DiskDict, absolute
 from diskdict.errors import InvalidKeyError, KeyNotFoundError
 from diskdict.files import Folder
 from diskdict.limits import Limits
 from diskdict.manifest import load
+from diskdict.mutex import LockLike
 from diskdict.reading import OnCorrupt
 from diskdict.store import Clock, Ttl
 

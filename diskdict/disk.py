@@ -19,7 +19,7 @@ from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
 from diskdict.face import K, V
 from diskdict.limits import Limits
-from diskdict.lock import Lock
+from diskdict.mutex import LockLike
 from diskdict.opening import path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.repair import Report
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-LockLike = Lock | Callable[[], Lock]
 
 
 class Options(TypedDict, total=False):

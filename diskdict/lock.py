@@ -1,4 +1,4 @@
-"""Who may change a folder: one thread at a time (`mutation_lock`), one process at a time (`LockFile`).
+"""Which process may change a folder: `LockFile`.
 
 The lockfile is taken once, at open, and held to the end: what a mutation sees under the thread lock nobody changes.
 """
@@ -9,12 +9,11 @@ import contextlib
 import errno
 import os
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Final, NamedTuple, Protocol
 
 import ujson
 
@@ -29,59 +28,6 @@ else:
 
 _BUSY: Final = frozenset({errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 _UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-
-
-@runtime_checkable
-class Lock(Protocol):
-    """What `threading.Lock`, `multiprocessing.Lock` and their like have."""
-
-    def acquire(self, blocking: bool = True, /) -> bool:
-        """Take the lock; return whether it was taken."""
-
-    def release(self) -> None:
-        """Give the lock back."""
-
-
-Exclusive = contextlib.AbstractContextManager[object]
-"""A re-entrant lock to enter and leave."""
-
-
-class Reentrant:
-    """Lets the thread that holds `lock` enter again, whatever kind of lock it is."""
-
-    def __init__(self, lock: Lock) -> None:
-        self._lock = lock
-        self._owner = 0
-        self._depth = 0
-
-    def __enter__(self) -> Self:
-        me = threading.get_ident()
-        if self._owner != me:
-            self._lock.acquire()
-            self._owner = me
-        self._depth += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = 0
-            self._lock.release()
-
-
-def mutation_lock(lock: Lock | Callable[[], Lock] | None) -> Exclusive:
-    """Return the thread lock of a store: of the kind given as a lock or a factory of one, by default an RLock."""
-    if lock is None:
-        return threading.RLock()
-    return Reentrant(made_lock(lock))
-
-
-def made_lock(lock: Lock | Callable[[], Lock]) -> Lock:
-    """Return the lock that was given, or one made by the factory that was."""
-    made = lock() if callable(lock) and (isinstance(lock, type) or not isinstance(lock, Lock)) else lock
-    if not isinstance(made, Lock):
-        raise TypeError(f"lock= takes a lock or a factory of locks, not {lock!r}")
-    return made
 
 
 class Page(NamedTuple):

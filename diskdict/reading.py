@@ -14,8 +14,8 @@ from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
 from diskdict.index import Index
 from diskdict.ledger import Ledger
-from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
+from diskdict.mutex import Exclusive
 from diskdict.records import RecordFiles
 from diskdict.scanning import learn
 from diskdict.snapshots import load_index

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from importlib import import_module
 from typing import Final, Protocol
 
 from diskdict.limits import Limits
-from diskdict.lock import Lock
+from diskdict.mutex import LockLike
 from diskdict.store import Clock, Store
 
 BACKENDS: Final = {
@@ -29,7 +28,7 @@ class OpenUrl(Protocol):
         *,
         codec: str,
         clock: Clock,
-        lock: Lock | Callable[[], Lock] | None,
+        lock: LockLike | None,
         limits: Limits | None,
     ) -> Store: ...
 
@@ -51,7 +50,7 @@ def open_store(
     *,
     codec: str = "json",
     clock: Clock = time.time,
-    lock: Lock | Callable[[], Lock] | None = None,
+    lock: LockLike | None = None,
     limits: Limits | None = None,
 ) -> Store:
     """Return the store that `url` names: ``"memory:"``, or ``"file:///some/folder"``, or the path of a folder.

@@ -22,8 +22,9 @@ from diskdict.journalfile import Journal
 from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, Shards
 from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
-from diskdict.lock import Lock, abandon_after_fork, mutation_lock
+from diskdict.lock import abandon_after_fork
 from diskdict.manifest import Manifest
+from diskdict.mutex import LockLike, mutation_lock
 from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
 from diskdict.reading import OnCorrupt
 from diskdict.records import RecordFiles
@@ -92,7 +93,7 @@ class FolderStore(FolderUpkeep):
         readonly: bool = False,
         create: bool = True,
         timeout: float = 0.0,
-        lock: Lock | Callable[[], Lock] | None = None,
+        lock: LockLike | None = None,
         on_corrupt: OnCorrupt = "raise",
         perm: int | None = None,
         cache_bytes: int = 0,
@@ -361,9 +362,7 @@ class FolderStore(FolderUpkeep):
             warnings.warn(f"{self.folder.path} was not closed", ResourceWarning, source=self, stacklevel=1)
 
 
-def open_url(
-    url: str, *, codec: str, clock: Clock, lock: Lock | Callable[[], Lock] | None, limits: Limits | None
-) -> FolderStore:
+def open_url(url: str, *, codec: str, clock: Clock, lock: LockLike | None, limits: Limits | None) -> FolderStore:
     """Return the store of ``file:///some/folder``."""
     path = os.path.abspath(os.path.expanduser(path_of_url(url)))
     return FolderStore(path, codec=codec, clock=clock, lock=lock, limits=limits)

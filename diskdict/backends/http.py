@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
 from ssl import SSLContext
@@ -14,8 +14,9 @@ from diskdict import messages
 from diskdict.asking import Answer, Asking
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
-from diskdict.lock import Lock, abandon_after_fork, mutation_lock
+from diskdict.lock import abandon_after_fork
 from diskdict.messages import KEYS, Document, Form, Listed, operation, path_of, path_to, quoted
+from diskdict.mutex import LockLike, mutation_lock
 from diskdict.refusals import understanding
 from diskdict.store import NEVER, Clock, OnlyIf, Record, Stat, Store
 
@@ -68,7 +69,7 @@ class HTTPStore(Store):
         socket: str | None = None,
         context: SSLContext | None = None,
         clock: Clock | None = None,
-        lock: Lock | Callable[[], Lock] | None = None,
+        lock: LockLike | None = None,
     ) -> None:
         self._asking = Asking(url, token=token, timeout=timeout, socket=socket, context=context)
         self._ask, self._understand = self._asking.ask, self._asking.understand
@@ -291,9 +292,7 @@ class HTTPStore(Store):
         self._asking.close()
 
 
-def open_url(
-    url: str, *, codec: str, clock: Clock, lock: Lock | Callable[[], Lock] | None, limits: Limits | None
-) -> HTTPStore:
+def open_url(url: str, *, codec: str, clock: Clock, lock: LockLike | None, limits: Limits | None) -> HTTPStore:
     """Return the store of the server at ``http://host:port``."""
     if limits is not None and limits.total_bytes is not None:
         raise ValueError(f"{url!r}: the server has its own total_bytes, and a client cannot hold another")

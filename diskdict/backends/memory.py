@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Final
@@ -12,7 +12,7 @@ from zlib import crc32
 
 from diskdict.errors import ClosedError
 from diskdict.limits import Limits, checked
-from diskdict.lock import Lock, mutation_lock
+from diskdict.mutex import LockLike, mutation_lock
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
 _SWEPT_PER_WRITE: Final = 2
@@ -40,7 +40,7 @@ class MemoryStore(Store):
         self,
         *,
         clock: Clock = time.time,
-        lock: Lock | Callable[[], Lock] | None = None,
+        lock: LockLike | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.clock = clock
@@ -291,7 +291,7 @@ def open_url(
     *,
     codec: str,  # noqa: ARG001  # there is no folder to write its name into
     clock: Clock,
-    lock: Lock | Callable[[], Lock] | None,
+    lock: LockLike | None,
     limits: Limits | None,
 ) -> MemoryStore:
     """Return a fresh store for ``memory:``."""

@@ -8,8 +8,8 @@ import threading
 import time
 from typing import TypeVar
 
-from diskdict.queues.engine import Delivery
 from diskdict.queues.frame import Frame
+from diskdict.queues.given import Delivery
 
 V = TypeVar("V")
 

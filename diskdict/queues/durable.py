@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Generic, TypeVar, cast
 
-from diskdict.queues.blocking import Blocking
-from diskdict.queues.engine import Counts, Delivery
+from diskdict.queues.acknowledging import Acknowledging, checked_delay
+from diskdict.queues.given import Counts
 from diskdict.queues.items import MAX_KEY
 from diskdict.queues.letters import DeadLetters
 from diskdict.queues.orders import Newest, Order, Smallest
-from diskdict.store import Seconds, seconds
+from diskdict.store import Seconds
 
 V = TypeVar("V")
 G = TypeVar("G")
 
 
-class DurableQueue(Blocking[V], Generic[V, G]):
+class DurableQueue(Acknowledging[V], Generic[V, G]):
     """A ``queue.Queue`` in a folder: what was put is there after `close`, after a kill, in order.
 
     ``DurableQueue[Job, Job]`` in annotations; with `visibility` ``DurableQueue[Job, Delivery[Job]]``.
@@ -91,7 +90,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
         It can be had after `delay` seconds. Nothing happens while an item with the same `dedupe_key` is there, which is
         a str of 1 to 1,000 characters. InvalidValueError where the codec cannot write it.
         """
-        self._put_payload(self._dumps(item), block, timeout, _checked_delay(delay), _checked_key(dedupe_key))
+        self._put_payload(self._dumps(item), block, timeout, checked_delay(delay), _checked_key(dedupe_key))
 
     def _put_payload(
         self, payload: bytes, block: bool, timeout: float | None, delay: float = 0.0, key: str = ""
@@ -106,7 +105,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
             number = self._engine.put(payload, self._engine.due(delay) if delay else 0.0, key)
             self.unfinished_tasks += 1
             self._came(1)
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._after(change)
         return number
 
@@ -114,7 +113,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
         self, items: Iterable[V], block: bool = True, timeout: float | None = None, *, delay: Seconds = 0
     ) -> None:
         """Put items as one change, all or none, when there is room for all. ValueError for more than ``maxsize``."""
-        payloads, seconds = [self._dumps(item) for item in items], _checked_delay(delay)
+        payloads, seconds = [self._dumps(item) for item in items], checked_delay(delay)
         if len(payloads) > self.maxsize > 0:
             raise ValueError(f"{len(payloads)} items never fit in a queue of at most {self.maxsize}")
         with self.mutex:
@@ -126,7 +125,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
             self._engine.put_all(payloads, self._engine.due(seconds))
             self.unfinished_tasks += len(payloads)
             self._came(len(payloads))
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._after(change)
 
     def get(self, block: bool = True, timeout: float | None = None) -> G:  # type: ignore[override]
@@ -137,7 +136,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
         with self.mutex:
             taken = self._take(block, timeout)
             self._took()
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._given(change)
         return cast(G, taken)
 
@@ -152,12 +151,12 @@ class DurableQueue(Blocking[V], Generic[V, G]):
                     taken.append(more[0])
             finally:
                 self._took()
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._given(change)
         return cast(list[G], taken)
 
     def _given(self, change: int) -> None:
-        if self._visibility is None or self._listeners:
+        if self._terms.visibility is None or self._listeners:
             self._after(change)
 
     def put_nowait(self, item: V, *, delay: Seconds = 0, dedupe_key: str | None = None) -> None:
@@ -202,7 +201,7 @@ class DurableQueue(Blocking[V], Generic[V, G]):
             self._count_done(count)
             self.not_full.notify_all()
             self._balance()
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._after(change)
         return count
 
@@ -212,63 +211,6 @@ class DurableQueue(Blocking[V], Generic[V, G]):
             self._check()
             self._settle()
             return self._engine.counts()
-
-    def ack(self, delivery: Delivery[V]) -> bool:
-        """Remove an item that was given; it counts as done.
-
-        False if it is gone, or was given again since: then somebody else has it. ValueError without ``visibility``.
-        """
-        with self.mutex:
-            self._check_delivery(delivery)
-            done = self._engine.acknowledge(delivery.id, delivery.deliveries)
-            if done:
-                self._count_done(1)
-            self._balance()
-            change = self._folder.segments.changes
-        self._after(change)
-        return done
-
-    def nack(self, delivery: Delivery[V], *, delay: Seconds = 0) -> bool:
-        """Give an item back, to its place, after `delay` seconds.
-
-        False if it is not in flight for this delivery any longer. ValueError without ``visibility``.
-        """
-        seconds = _checked_delay(delay)
-        with self.mutex:
-            self._check_delivery(delivery)
-            done = self._engine.refuse(delivery.id, delivery.deliveries, seconds)
-            self._came(1)
-            change = self._folder.segments.changes
-        self._after(change)
-        return done
-
-    def extend(self, delivery: Delivery[V], visibility: Seconds | None = None) -> bool:
-        """Keep an item from others for `visibility` seconds from now, or for those of the queue; False as in `nack`."""
-        with self.mutex:
-            self._check_delivery(delivery)
-            seconds = self._visibility if visibility is None else _checked_delay(visibility)
-            return self._engine.extend(delivery.id, delivery.deliveries, cast(float, seconds))
-
-    def _check_delivery(self, delivery: Delivery[V]) -> None:
-        if self._visibility is None:
-            raise ValueError("nothing is to be acknowledged in a queue without visibility=: what was got is gone")
-        if not isinstance(delivery, Delivery):
-            raise TypeError(f"what get() has given is asked for, a Delivery, not {delivery!r}")
-        if not self._ready:
-            self._prepare()
-
-    @contextlib.contextmanager
-    def processing(self, block: bool = True, timeout: float | None = None) -> Iterator[Delivery[V]]:
-        """Get an item, acknowledge it at the end of the block, give it back where that raises."""
-        if self._visibility is None:
-            raise ValueError("processing() takes a queue with visibility=; without it what was got is gone")
-        delivery = cast(Delivery[V], self.get(block, timeout))
-        try:
-            yield delivery
-        except BaseException:
-            self.nack(delivery)
-            raise
-        self.ack(delivery)
 
     @property
     def dead_letters(self) -> DeadLetters[V]:
@@ -291,15 +233,6 @@ class DurablePriorityQueue(DurableQueue[V, G]):
     """
 
     _order_of: ClassVar[type[Order]] = Smallest
-
-
-def _checked_delay(delay: Seconds) -> float:
-    if delay == 0 and type(delay) is int:
-        return 0.0
-    try:
-        return seconds(delay)
-    except ValueError:
-        raise ValueError(f"seconds from 0 are asked for (int, float, timedelta), not {delay!r}") from None
 
 
 def _checked_key(key: str | None) -> str:

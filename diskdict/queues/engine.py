@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from diskdict.codecs import Codec
 from diskdict.errors import CorruptValueError
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.folder import Content, QueueFolder
+from diskdict.queues.given import Counts, Delivery, Terms
 from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage, Item
 from diskdict.queues.orders import Order
-from diskdict.queues.segments import Segment
+from diskdict.queues.segmentfiles import Segment
 from diskdict.queues.waiting import Flight, Waiting
 from diskdict.store import Clock
 
 V = TypeVar("V")
-
-
-class Delivery(NamedTuple, Generic[V]):
-    """An item that was given and is to be acknowledged.
-
-    ``id`` is of this item alone, ``deliveries`` how often it was given, 1 at first, ``put_time`` seconds since
-    the epoch.
-    """
-
-    value: V
-    id: int
-    deliveries: int
-    put_time: float
-
-
-class Counts(NamedTuple):
-    """How many items can be had, cannot be had yet, are being worked on, were given up."""
-
-    ready: int
-    delayed: int
-    in_flight: int
-    dead: int
-
-
-class Terms(NamedTuple):
-    """For how many seconds an item is given, and how often before it is given up; None: once for all, and never."""
-
-    visibility: float | None
-    max_deliveries: int | None
 
 
 class Engine(Generic[V]):

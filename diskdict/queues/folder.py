@@ -16,11 +16,12 @@ import ujson
 from diskdict.files import sync_data, sync_filesystem
 from diskdict.layout import INDEX, LOCK, MANIFEST
 from diskdict.ledger import Ledger
-from diskdict.lock import Exclusive
 from diskdict.manifest import Manifest
+from diskdict.mutex import Exclusive
 from diskdict.opening import Opened, Way, open_folder
 from diskdict.queues.items import Damage, walk
-from diskdict.queues.segments import Segment, Segments
+from diskdict.queues.segmentfiles import Segment
+from diskdict.queues.segments import Segments
 from diskdict.syncing import Refusing, SharedSync
 
 KIND: Final = "queue"
@@ -71,7 +72,7 @@ class QueueFolder(Refusing):
         self._ledger = Ledger(self._opened.lockfile, self._opened.page)
         self._ledger.refusal = self.refusal
         self.segments = Segments(self.data, lasting=lasting)
-        self._shared = SharedSync(self._sync, lambda: self.segments.changes)
+        self._shared = SharedSync(self._sync, lambda: self.changes)
         self.unchanged = True
         self._destroyed = False
 
@@ -113,6 +114,11 @@ class QueueFolder(Refusing):
         self.segments.adopt(segments)
         return content
 
+    @property
+    def changes(self) -> int:
+        """The number of the last change, for `sync`."""
+        return self.segments.files.changes
+
     def begin(self) -> None:
         """Say, durably, that the queue is being changed, before the first change."""
         if self.failure is not None:
@@ -129,7 +135,7 @@ class QueueFolder(Refusing):
                 sync_filesystem(self.folder.fd)
 
     def _sync(self) -> None:
-        with self.segments.to_sync(self._exclusive) as descriptors:
+        with self.segments.files.to_sync(self._exclusive) as descriptors:
             for fd in descriptors:
                 sync_data(fd)
 
@@ -137,13 +143,13 @@ class QueueFolder(Refusing):
         """Give the folder back; `content`, where it is known, is found again without looking."""
         # A sync under way has its files open.
         with self._shared.turn, contextlib.ExitStack() as stack:
-            for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.close):
+            for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
             if not self.unchanged and self.failure is None and not self._destroyed:
                 self.segments.trim()
                 with self.refusal():
                     sync_filesystem(self.folder.fd)
-                self._shared.synced = self.segments.changes
+                self._shared.synced = self.changes
                 self._keep(content)
                 self._ledger.end()
 
@@ -151,7 +157,7 @@ class QueueFolder(Refusing):
         """Remove all of the queue; the folder, too, if nothing else is in it."""
         with self._shared.turn:
             self._destroyed = True
-            self._shared.synced = self.segments.changes
+            self._shared.synced = self.changes
             shutil.rmtree(self.data.path)
             for name in (INDEX, LOCK, MANIFEST):
                 self.folder.discard(name)
@@ -178,7 +184,7 @@ class QueueFolder(Refusing):
 
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
-        self.segments.close()
+        self.segments.files.close_all()
         self.data.close()
         self._ledger.abandon()
         self.folder.close()

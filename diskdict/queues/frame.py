@@ -16,13 +16,15 @@ from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from diskdict.backends.file import Durability
 from diskdict.codecs import Codec, resolve
-from diskdict.disk import LockLike, absolute
+from diskdict.disk import absolute
 from diskdict.errors import ClosedError, DurabilityError
 from diskdict.lock import abandon_after_fork
+from diskdict.mutex import LockLike
 from diskdict.opening import Way, check_choice, check_number, check_perm
 from diskdict.queues.dead import Graveyard
-from diskdict.queues.engine import Engine, Terms
+from diskdict.queues.engine import Engine
 from diskdict.queues.folder import QueueFolder
+from diskdict.queues.given import Terms
 from diskdict.queues.items import MOST_DELIVERIES
 from diskdict.queues.locks import Semaphore, SemaphoreLike, queue_lock, queue_semaphore
 from diskdict.queues.orders import Oldest, Order
@@ -69,8 +71,7 @@ class Frame(queue.Queue[V], Generic[V]):
         check_number("timeout", timeout)
         check_perm(perm)
         interval = checked_interval("interval", interval)
-        terms = _checked_terms(visibility, max_deliveries)
-        self._visibility = terms.visibility
+        self._terms = _checked_terms(visibility, max_deliveries)
         resolved = resolve(codec)
         super().__init__(maxsize)
         self._use(queue_lock(lock))
@@ -78,19 +79,24 @@ class Frame(queue.Queue[V], Generic[V]):
         self._counted = 0
         self._path = absolute(path)
         self._clock = clock
+        self._dumps = resolved.dumps
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._getting = self._putting = self._putting_many = 0
-        self.is_shutdown = False
-        self._ready = False
-        self._waits = durability == "full"
-        lasting = durability != "process"
+        self.is_shutdown = self._ready = False
+        self._waits, lasting = durability == "full", durability != "process"
         way = Way(readonly=False, create=create, timeout=timeout, sleep=time.sleep)
         self._folder = QueueFolder(self._path, resolved.name, way, perm=perm, lasting=lasting, exclusive=self.mutex)
         self._graveyard = Graveyard(self._folder.folder, lasting=lasting, clock=clock)
+        self._fill(resolved)
+        self._closed = False
+        abandon_after_fork(self)
+        _live.add(self)  # type: ignore[arg-type]
+        self._syncer = Repeater(self.flush, interval, "syncing") if durability == "interval" else None
+
+    def _fill(self, codec: Codec) -> None:
         try:
-            self._dumps = resolved.dumps
             self._engine: Engine[V] = Engine(
-                self._folder, resolved, self._order_of, terms, clock=clock, graveyard=self._graveyard
+                self._folder, codec, self._order_of, self._terms, clock=self._clock, graveyard=self._graveyard
             )
             self.unfinished_tasks = len(self._engine.waiting)
             self._engine.given_up = 0
@@ -99,10 +105,6 @@ class Frame(queue.Queue[V], Generic[V]):
             self._graveyard.close()
             self._folder.close(None)
             raise
-        self._closed = False
-        abandon_after_fork(self)
-        _live.add(self)  # type: ignore[arg-type]
-        self._syncer = Repeater(self.flush, interval, "syncing") if durability == "interval" else None
 
     def _use(self, mutex: threading.Lock) -> None:
         self.mutex = mutex
@@ -191,7 +193,7 @@ class Frame(queue.Queue[V], Generic[V]):
         """Have on disk, when it returns, what was changed. DurabilityError where the disk does not take it."""
         with self.mutex:
             self._check()
-            change = self._folder.segments.changes
+            change = self._folder.changes
         self._sync(change)
 
     def notify(self, listener: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol, runtime_checkable
 
-from diskdict.lock import Lock, made_lock
+from diskdict.mutex import Lock, LockLike, made_lock
 
 _OF_THREADS: Final = (type(threading.Lock()), type(threading.RLock()))
 
@@ -55,7 +55,7 @@ SemaphoreLike = Semaphore | Callable[[], Semaphore]
 """A semaphore, or a factory of them."""
 
 
-def queue_lock(lock: Lock | Callable[[], Lock] | None) -> threading.Lock:
+def queue_lock(lock: LockLike | None) -> threading.Lock:
     """Return the mutex of a queue: what was given, as a lock or a factory of one, by default a ``threading.Lock``."""
     if lock is None:
         return threading.Lock()

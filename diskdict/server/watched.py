@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from diskdict.backends.file import FolderStore
-from diskdict.lock import Lock
+from diskdict.mutex import Lock
 from diskdict.store import NEVER, OnlyIf, Record
 
 KEPT: Final = 10_000
