@@ -137,7 +137,8 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
             taken = self._take(block, timeout)
             self._took()
             change = self._folder.changes
-        self._given(change)
+        if self._waits or self._listeners:
+            self._given(change)
         return cast(G, taken)
 
     def get_many(self, count: int, block: bool = True, timeout: float | None = None) -> list[G]:

@@ -11,7 +11,7 @@ from diskdict.errors import CorruptValueError
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.folder import Content, QueueFolder
 from diskdict.queues.given import Counts, Delivery, Terms
-from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage, Item
+from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage
 from diskdict.queues.orders import Order
 from diskdict.queues.segmentfiles import Segment
 from diskdict.queues.waiting import Flight, Waiting
@@ -76,9 +76,6 @@ class Engine(Generic[V]):
         for segment, damage in content.damaged:
             self._bury_damage(segment, damage)
 
-    def _value_of(self, number: int) -> V:
-        return self.loads(self._segments.read(number).payload)
-
     def put(self, payload: bytes, due: float = 0.0, key: str = "") -> int:
         """Add an item and return its id; raise what comparing its value with others raises, having added nothing."""
         number = self._segments.append(payload, self._now(), due, key.encode())
@@ -139,56 +136,57 @@ class Engine(Generic[V]):
         found = self._next()
         if found is None:
             return None
-        number, item, value = found
+        number, value = found
         self.order.pop()
         try:
             if self._visibility is None:
                 self._remove(number)
                 return (value,)
+            put_time = self._segments.put_time(number)
             deliveries = self.waiting.deliveries.get(number, 0) + 1
             self._segments.amend(number, 0.0, deliveries)
         except OSError:
             self.order.restore(number)
             raise
         self.waiting.give(number, deliveries, self._clock() + self._visibility)
-        return (Delivery(value, number, deliveries, item.put_time),)
+        return (Delivery(value, number, deliveries, put_time),)
 
     def peek(self) -> tuple[V] | None:
         """Return the value of the item that comes next, or None where there is none."""
         found = self._next()
-        return None if found is None else (found[2],)
+        return None if found is None else (found[1],)
 
     def peek_at(self, number: int) -> tuple[V] | None:
-        """Return the value of an item if it can be had."""
+        """Return the value of an item if it can be had, and read."""
         if number not in self.order:
             return None
-        found = self._read(number)
-        return None if isinstance(found, str) else (found[1],)
-
-    def _next(self) -> tuple[int, Item, V] | None:
-        while True:
-            number = self.order.first()
-            if number is None:
-                return None
-            found = self._read(number)
-            if not isinstance(found, str) and self.waiting.deliveries.get(number, 0) < self._most:
-                return number, *found
-            # First: interrupted between, it is in the file alone, and found at the next opening.
-            self.order.pop()
-            if isinstance(found, str):
-                self._bury(number, found)
-            else:
-                self._give_back(number)
-
-    def _read(self, number: int) -> tuple[Item, V] | str:
         try:
-            item = self._segments.read(number, before=self._backwards)
-        except CorruptValueError as error:
-            return f"damaged: {error.detail}"
-        try:
-            return item, self.loads(item.payload)
-        except Exception as error:  # noqa: BLE001  # whatever a codec raises, the item is to be in nobody's way
-            return f"cannot be decoded: {error}"
+            return (self._value_of(number),)
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  # it is given up when its turn comes
+            return None
+
+    def _next(self) -> tuple[int, V] | None:
+        order, deliveries = self.order, self.waiting.deliveries
+        while (number := order.first()) is not None:
+            try:
+                value = self._value_of(number)
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever a codec raises, the item is to be in nobody's way
+                # First: interrupted between, it is in the file alone, and found at the next opening.
+                order.pop()
+                self._bury(number, _what_is_wrong(error))
+                continue
+            if not deliveries or deliveries.get(number, 0) < self._most:
+                return number, value
+            order.pop()
+            self._give_back(number)
+        return None
+
+    def _value_of(self, number: int) -> V:
+        return self.loads(self._segments.read(number, before=self._backwards))
 
     def _remove(self, number: int) -> None:
         self._segments.remove(number)
@@ -241,8 +239,7 @@ class Engine(Generic[V]):
 
     def _bury(self, number: int, reason: str) -> None:
         try:
-            item = self._segments.read(number)
-            payload, put_time = item.payload, item.put_time
+            payload, put_time = self._segments.read(number), self._segments.put_time(number)
         except CorruptValueError:
             payload, put_time = self._segments.raw(number), 0.0
         if self._kept(number, payload, reason, self.waiting.deliveries.get(number, 0), put_time):
@@ -277,3 +274,9 @@ class Engine(Generic[V]):
     def content(self) -> Content:
         """Return what `QueueFolder.find` is to find."""
         return Content(self.waiting.ids(), self.waiting.marks(), [])
+
+
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, CorruptValueError):
+        return f"damaged: {error.detail}"
+    return f"cannot be decoded: {error!r}"

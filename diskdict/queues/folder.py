@@ -91,10 +91,10 @@ class QueueFolder(Refusing):
             line, _, rest = body.partition(b"\n")
             document = ujson.loads(line)
             segments = []
-            for name, (end, count, live, size) in zip(names, document["segments"], strict=True):
+            for name, (end, count, live, gaps) in zip(names, document["segments"], strict=True):
                 if self.data.stat(name).st_size != end:
                     return None
-                segments.append(_segment(name, end, count, live, size))
+                segments.append(_segment(name, end, count, live, gaps))
             if document["names"] != names or document["ceiling"] != self._ledger.page.ceiling:
                 return None
             marks = {int(number): Mark(*mark) for number, mark in document["marks"].items()}
@@ -173,7 +173,7 @@ class QueueFolder(Refusing):
             # Raised on disk before the next change: this is never taken for what came later.
             "ceiling": self._ledger.page.ceiling,
             "names": [segment.name for segment in segments],
-            "segments": [(segment.end, segment.count, segment.live, segment.size) for segment in segments],
+            "segments": [(segment.end, segment.count, segment.live, segment.gaps) for segment in segments],
             "marks": {str(number): mark for number, mark in content.marks.items()},
         }
         body = b"%s\n%s" % (ujson.dumps(document).encode(), _little_endian(content.ids).tobytes())
@@ -198,19 +198,23 @@ def _segment(name: str, *numbers: int) -> Segment:
 
 
 def _look_through(segment: Segment, content: bytes, found: Content, *, last: bool) -> None:
-    segment.end = 0 if last else len(content)
-    for each in walk(content, segment.first, segment.salt, last=last):
-        segment.end = max(segment.end, each.end)
+    first, ids = segment.first, found.ids
+    end, used, before = 0, 0, len(ids)
+    for each in walk(content, first, segment.salt, last=last):
+        end = each.end
         if isinstance(each, Damage):
             found.damaged.append((segment, each))
             continue
+        at, _, waiting, due, deliveries, key = each
         segment.count += 1
-        segment.size += each.end - each.at
-        if each.waiting:
-            segment.live += 1
-            found.ids.append(segment.first + each.at)
-            if each.due or each.deliveries or each.key:
-                found.marks[segment.first + each.at] = Mark(each.due, each.deliveries, each.key)
+        used += end - at
+        if waiting:
+            ids.append(first + at)
+            if due or deliveries or key:
+                found.marks[first + at] = Mark(due, deliveries, key)
+    segment.end = end if last else len(content)
+    segment.live = len(ids) - before
+    segment.gaps = segment.end - used
     segment.unsure = last
 
 

@@ -13,6 +13,7 @@ can be taken for an item. What stands before it is written over in place.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -30,21 +31,12 @@ MAX_TIME: Final = 9_999_999_999.0
 MOST_DELIVERIES: Final = 999
 """Where counting them ends."""
 
-_CHECK: Final = 24  # where the checksum lies
-_REST: Final = 32  # where begins what it covers
-_PUT_TIME: Final = slice(33, 50)
-_LENGTH: Final = slice(51, 61)
-_KEY_LENGTH: Final = slice(62, 66)
-_HEAD: Final = re.compile(rb"([+?-]) (\d{10}\.\d{6}) (\d{3}) ([0-9a-f]{8}) \d{10}\.\d{6} (\d{10}) (\d{4})\n")
+_REST: Final = 32  # where begins what the checksum covers
+_FIELDS: Final = struct.Struct("24x 8s 19x 10s x 4s x")  # checksum, lengths of payload and key
+_HEAD: Final = re.compile(rb"([+?-]) (\d{10}\.\d{6}) (\d{3}) [0-9a-f]{8} \d{10}\.\d{6} (\d{10}) (\d{4})\n")
+_AT_ONCE: Final = b"0000000000.000000"
+_NEVER: Final = b"000"
 _SOMETHING: Final = re.compile(rb"[^\0]")
-
-
-class Item(NamedTuple):
-    """What is kept of an item: its payload, the time of its ``put`` and its ``dedupe_key`` or an empty text."""
-
-    payload: bytes
-    put_time: float
-    key: str
 
 
 class Entry(NamedTuple):
@@ -70,7 +62,10 @@ def encode(
 ) -> bytes:
     """Return the bytes of the item with the id `number`."""
     rest = b" %017.6f %010d %04d\n%b%b\n" % (put_time, len(payload), len(key), key, payload)
-    return b"%b %017.6f 000 %08x%b" % (state, due, crc32(rest, (salt ^ number) & 0xFFFFFFFF), rest)
+    check = crc32(rest, (salt ^ number) & 0xFFFFFFFF)
+    if due or state != WAITING:
+        return b"%b %017.6f 000 %08x%b" % (state, due, check, rest)
+    return b"+ 0000000000.000000 000 %08x%b" % (check, rest)
 
 
 def encode_state(due: float, deliveries: int) -> bytes:
@@ -81,33 +76,27 @@ def encode_state(due: float, deliveries: int) -> bytes:
 STATE_AT: Final = 2
 
 
-def length(content: bytes, at: int) -> int:
-    """Return the bytes of the item that begins at `at`, or raise ValueError."""
-    head = content[at : at + HEAD]
-    if len(head) < HEAD:
-        raise ValueError("an item that is cut off")
-    return HEAD + int(head[_LENGTH]) + int(head[_KEY_LENGTH]) + 1
-
-
-def decode(content: bytes, at: int, number: int, salt: int) -> Item:
-    """Return the item with the id `number` that begins at `at`, or raise ValueError."""
-    end = at + length(content, at)
-    if end > len(content) or end <= at:
-        raise ValueError("an item that is cut off")
-    rest = content[at + _REST : end]
-    if int(content[at + _CHECK : at + _REST], 16) != crc32(rest, (salt ^ number) & 0xFFFFFFFF):
-        raise ValueError("what lies in the file is not what was put")
-    start = HEAD - _REST + int(content[at + 62 : at + 66])
-    return Item(rest[start:-1], float(rest[1:18]), rest[HEAD - _REST : start].decode())
-
-
-def is_whole(content: bytes, at: int, first: int, salt: int) -> bool:
-    """Return whether an item lies at `at` and is what was written there."""
+def decode(content: bytes, at: int, number: int, salt: int) -> bytes | None:
+    """Return the payload of the item with the id `number` that begins at `at`, None where it is not there, whole."""
     try:
-        decode(content, at, first + at, salt)
-    except ValueError:
-        return False
-    return True
+        check, length, key = _FIELDS.unpack_from(content, at)
+        start = at + HEAD + int(key)
+        end = start + int(length)
+        whole = int(check, 16) == crc32(content[at + _REST : end + 1], (salt ^ number) & 0xFFFFFFFF)
+    except (struct.error, ValueError):
+        return None
+    return content[start:end] if whole else None
+
+
+def size(content: bytes, at: int) -> int:
+    """Return the bytes of the item whose head begins at `at`, 0 where there is no head."""
+    found = _HEAD.match(content, at)
+    return 0 if found is None else HEAD + int(found[4]) + int(found[5]) + 1
+
+
+def put_time(content: bytes, at: int) -> float:
+    """Return the time of the ``put`` of the item that begins at `at` and is whole."""
+    return float(content[at + _REST + 1 : at + _REST + 18])
 
 
 def walk(content: bytes, first: int, salt: int, *, last: bool) -> Iterator[Entry | Damage]:
@@ -115,30 +104,26 @@ def walk(content: bytes, first: int, salt: int, *, last: bool) -> Iterator[Entry
 
     Heads are taken at their word as long as each is followed by the next.
     """
-    at = 0
-    used = len(content.rstrip(b"\0"))
+    at, used = 0, len(content.rstrip(b"\0"))
     before: Entry | None = None
     while True:
         found = _HEAD.match(content, at)
-        end = len(content) + 1 if found is None else found.end() + int(found[5]) + int(found[6]) + 1
-        if found is not None and end <= len(content) and found[1] != UNFINISHED:
+        entry = None if found is None else _entry(content, found)
+        if entry is not None:
             if before is not None:
                 yield before
-            before = _entry(content, found, end)
-            at = end
+            before, at = entry, entry.end
             continue
         something = _SOMETHING.search(content, at)
-        if something is not None and something.start() > at and found is None:
+        if something is not None and something.start() > at:
             at = something.start()
             continue
-        if before is not None and before.waiting and not is_whole(content, before.at, first, salt):
+        if before is not None and before.waiting and decode(content, before.at, first + before.at, salt) is None:
             at = before.at
         elif before is not None:
             yield before
         before = None
-        if last and found is not None and found[1] == UNFINISHED and at == found.start():
-            return
-        if at >= used:
+        if at >= used or (last and content[at : at + 1] == UNFINISHED):
             return
         end = end_of_damage(content, at, first, salt)
         if last and end == used and content[used - 1 : used] != b"\n":
@@ -147,14 +132,21 @@ def walk(content: bytes, first: int, salt: int, *, last: bool) -> Iterator[Entry
         at = end
 
 
-def _entry(content: bytes, found: re.Match[bytes], end: int) -> Entry:
-    key = content[found.end() : found.end() + int(found[6])].decode(errors="replace") if found[6] != b"0000" else ""
-    return Entry(found.start(), end, found[1] == WAITING, float(found[2]), int(found[3]), key)
+def _entry(content: bytes, found: re.Match[bytes]) -> Entry | None:
+    state, due, deliveries, length, key_length = found.group(1, 2, 3, 4, 5)
+    at, key_end = found.start(), found.end() + int(key_length)
+    end = key_end + int(length) + 1
+    if end > len(content) or state == UNFINISHED:
+        return None
+    if due == _AT_ONCE and deliveries == _NEVER and key_end == found.end():
+        return Entry(at, end, state == WAITING, 0.0, 0, "")
+    key = content[found.end() : key_end].decode(errors="replace")
+    return Entry(at, end, state == WAITING, float(due), int(deliveries), key)
 
 
 def end_of_damage(content: bytes, at: int, first: int, salt: int) -> int:
     """Return where what is damaged at `at` ends: where the next whole item begins, or the last byte is."""
     for found in _HEAD.finditer(content, at + 1):
-        if is_whole(content, found.start(), first, salt):
+        if decode(content, found.start(), first + found.start(), salt) is not None:
             return found.start()
     return len(content.rstrip(b"\0"))

@@ -16,9 +16,9 @@ _MOST_OPEN: Final = 64
 class Segment:
     """One file: the number of its first byte, where it ends, how many items were put in it and how many are there."""
 
-    __slots__ = ("count", "end", "fd", "first", "live", "name", "reserved", "salt", "size", "unsure")
+    __slots__ = ("count", "end", "fd", "first", "gaps", "live", "name", "reserved", "room", "salt", "unsure")
 
-    def __init__(self, first: int, salt: int, end: int = 0, count: int = 0, live: int = 0, size: int = 0) -> None:
+    def __init__(self, first: int, salt: int, end: int = 0, count: int = 0, live: int = 0, gaps: int = 0) -> None:
         self.name = f"{first:016d}.{salt:08x}.items"
         self.first = first
         self.salt = salt
@@ -27,7 +27,8 @@ class Segment:
         self.live = live
         self.fd = -1
         self.reserved = 0
-        self.size = size  # without gaps
+        self.room = 0  # where appending needs a closer look
+        self.gaps = gaps  # bytes that are not on disk
         self.unsure = False  # whether anything may lie behind the end
 
 
@@ -80,6 +81,7 @@ class SegmentFiles:
     def close(self, segment: Segment) -> None:
         """Close a file that is open."""
         fd, segment.fd = segment.fd, -1
+        segment.room = 0
         self._open.pop(segment.first, None)
         if self._syncing:
             self._doomed.append(fd)

@@ -12,7 +12,7 @@ from typing import Final
 from diskdict.errors import CorruptValueError
 from diskdict.files import Folder, read_at, reserve, sync_data, write_at
 from diskdict.queues import items
-from diskdict.queues.items import HEAD, REMOVED, UNFINISHED, WAITING, Damage, Entry, Item
+from diskdict.queues.items import HEAD, REMOVED, UNFINISHED, WAITING, Damage, Entry
 from diskdict.queues.segmentfiles import Segment, SegmentFiles
 
 LONG: Final = 1 << 20
@@ -46,6 +46,7 @@ class Segments:
         self.files = SegmentFiles(data, lasting=lasting)
         self._all: list[Segment] = []
         self._firsts: list[int] = []
+        self._tail = self._near = Segment(0, 0)  # without a file
         self._window = b""
         self._window_at = 0
 
@@ -53,6 +54,8 @@ class Segments:
         """Take over the files that are there, in order."""
         self._all = list(segments)
         self._firsts = [segment.first for segment in segments]
+        if segments:
+            self._tail = self._near = segments[-1]
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self._all)
@@ -64,40 +67,45 @@ class Segments:
 
     def append(self, payload: bytes, put_time: float, due: float = 0.0, key: bytes = b"") -> int:
         """Write an item; return its id."""
-        segment = self._tail(HEAD + len(key) + len(payload) + 1)
-        at = segment.end
-        number = segment.first + at
-        self._write(segment, items.encode(payload, number, segment.salt, put_time, due, key), 1)
+        segment = self._tail
+        if segment.end + HEAD + len(key) + len(payload) >= segment.room:
+            segment = self._with_room(HEAD + len(key) + len(payload) + 1)
+        number = segment.first + segment.end
+        content = items.encode(payload, number, segment.salt, put_time, due, key)
+        if segment.unsure:
+            self._cut(segment)
+        segment.unsure = True
+        write_at(segment.fd, content, segment.end)
+        segment.end += len(content)
+        segment.count += 1
+        segment.live += 1
+        segment.unsure = False
+        self.files.changed(segment)
         return number
 
     def append_all(self, payloads: Sequence[bytes], put_time: float, due: float = 0.0) -> list[int]:
         """Write items, all or none; return their ids."""
-        segment = self._tail(sum(map(len, payloads)) + (HEAD + 1) * len(payloads))
-        at = number = segment.first + segment.end
+        segment = self._with_room(sum(map(len, payloads)) + (HEAD + 1) * len(payloads))
+        at, number = segment.end, segment.first + segment.end
         numbers, pieces, state = [], [], UNFINISHED
         for payload in payloads:
             pieces.append(items.encode(payload, number, segment.salt, put_time, due, state=state))
             numbers.append(number)
             number += len(pieces[-1])
             state = WAITING
-        self._write(segment, b"".join(pieces), len(pieces), at - segment.first)
-        return numbers
-
-    def _write(self, segment: Segment, content: bytes, count: int, first: int | None = None) -> None:
         if segment.unsure:
             self._cut(segment)
         segment.unsure = True
-        write_at(segment.fd, content, segment.end)
-        if first is not None:
-            if self._lasting:
-                sync_data(segment.fd)
-            write_at(segment.fd, WAITING, first)
-        segment.end += len(content)
-        segment.size += len(content)
-        segment.count += count
-        segment.live += count
+        write_at(segment.fd, b"".join(pieces), at)
+        if self._lasting:
+            sync_data(segment.fd)
+        write_at(segment.fd, WAITING, at)
+        segment.end = number - segment.first
+        segment.count += len(pieces)
+        segment.live += len(pieces)
         segment.unsure = False
         self.files.changed(segment)
+        return numbers
 
     def _cut(self, segment: Segment) -> None:
         # What a write that failed or was interrupted has left there must not be taken for items.
@@ -105,21 +113,19 @@ class Segments:
         segment.reserved = segment.end
         segment.unsure = False
 
-    def _tail(self, wanted: int) -> Segment:
-        segment = self._all[-1] if self._all else None
-        if segment is None or (segment.end + wanted > LONG and segment.end):
-            segment = self._begin(0 if segment is None else segment.first + segment.end)
-        if segment.fd < 0:
-            self.files.fd(segment)
+    def _with_room(self, wanted: int) -> Segment:
+        segment = self._tail
+        if not self._all or (segment.end + wanted > LONG and segment.end):
+            segment = self._begin(segment.first + segment.end)
+        self.files.fd(segment)
         if segment.end + wanted > segment.reserved:
             self._reserve(segment, max(LONG, segment.end + wanted))
+        segment.room = LONG
         return segment
 
     def _begin(self, first: int) -> Segment:
         if self._all:
-            full = self._all[-1]
-            self.files.fd(full)
-            self._cut(full)
+            self.trim()
             self._close_gaps()
         segment = Segment(first, int.from_bytes(os.urandom(4)))
         try:
@@ -131,6 +137,7 @@ class Segments:
             raise
         self._all.append(segment)
         self._firsts.append(first)
+        self._tail = self._near = segment
         if len(self._all) > 1 and not self._all[-2].live:
             self._drop(self._all[-2])
         return segment
@@ -146,32 +153,36 @@ class Segments:
                 raise
         segment.reserved = end
 
-    def read(self, number: int, *, before: bool = False) -> Item:
-        """Return an item. CorruptValueError where it is damaged. Reads others along, those `before` it or behind."""
+    def read(self, number: int, *, before: bool = False) -> bytes:
+        """Return the payload of an item. Reads others along, those `before` it or behind.
+
+        CorruptValueError where it is damaged.
+        """
         segment, at = self._of(number), number - self._window_at
-        if at >= 0:
-            # Cut off by the end of what was read, or damaged: the next look tells.
-            with contextlib.suppress(ValueError):
-                return items.decode(self._window, at, number, segment.salt)
-        try:
-            at = self._look(segment, number, before=before)
-            return items.decode(self._window, at, number, segment.salt)
-        except ValueError as error:
-            raise CorruptValueError(number, f"{self._data.path}/{segment.name}", str(error)) from None
+        if 0 <= at < len(self._window) - HEAD:
+            payload = items.decode(self._window, at, number, segment.salt)
+            if payload is not None:
+                return payload
+        at = self._look(segment, number, before=before)
+        payload = items.decode(self._window, at, number, segment.salt)
+        if payload is None:
+            where = f"{self._data.path}/{segment.name}"
+            raise CorruptValueError(number, where, "what lies in the file is not what was put")
+        return payload
 
     def _look(self, segment: Segment, number: int, *, before: bool) -> int:
         fd, at = self.files.fd(segment), number - segment.first
         start = max(0, at + _AHEAD // 8 - _AHEAD) if before else at
-        end = min(segment.end, start + _AHEAD)
-        self._window, self._window_at = read_at(fd, end - start, start), segment.first + start
-        needed = items.length(self._window, at - start)
-        if at - start + needed <= len(self._window):
-            return at - start
-        self._window = b""
-        if at + needed > segment.end:
-            raise ValueError("an item that is cut off")
-        self._window, self._window_at = read_at(fd, needed, at), number
-        return 0
+        size = min(segment.end - start, _AHEAD)
+        self._window, self._window_at = read_at(fd, size, start), segment.first + start
+        needed = items.size(self._window, at - start)
+        if size - (at - start) < needed <= segment.end - at:
+            self._window, self._window_at = read_at(fd, needed, at), number
+        return number - self._window_at
+
+    def put_time(self, number: int) -> float:
+        """Return the time of the ``put`` of the item that was read last."""
+        return items.put_time(self._window, number - self._window_at)
 
     def raw(self, number: int) -> bytes:
         """Return what lies in the place of a damaged item, up to the next that is whole."""
@@ -187,7 +198,7 @@ class Segments:
         write_at(fd, REMOVED, number - segment.first)
         segment.live -= 1
         self.files.changed(segment)
-        if not segment.live and segment is not self._all[-1]:
+        if not segment.live and segment is not self._tail:
             self._drop(segment)
 
     def amend(self, number: int, due: float, deliveries: int) -> None:
@@ -219,10 +230,13 @@ class Segments:
     def look_through(self, segment: Segment) -> Iterator[Entry | Damage]:
         """Yield what a file holds."""
         content = read_at(self.files.fd(segment), segment.end, 0)
-        return items.walk(content, segment.first, segment.salt, last=segment is self._all[-1])
+        return items.walk(content, segment.first, segment.salt, last=segment is self._tail)
 
     def _of(self, number: int) -> Segment:
-        return self._all[bisect_right(self._firsts, number) - 1]
+        segment = self._near
+        if not segment.first <= number < segment.first + segment.end:
+            self._near = segment = self._all[bisect_right(self._firsts, number) - 1]
+        return segment
 
     def _drop(self, segment: Segment) -> None:
         place = self._firsts.index(segment.first)
@@ -232,8 +246,9 @@ class Segments:
     def _close_gaps(self) -> None:
         if len(self._all) <= _FEW:
             return
-        used = sum(segment.size * segment.live // max(1, segment.count) for segment in self._all)
-        if sum(segment.size for segment in self._all) < _SPARSE * used + _FEW * LONG:
+        sizes = [segment.end - segment.gaps for segment in self._all]
+        used = sum(size * each.live // max(1, each.count) for size, each in zip(sizes, self._all, strict=True))
+        if sum(sizes) < _SPARSE * used + _FEW * LONG:
             return
         for segment in sorted(self._all[:-1], key=lambda each: each.live * LONG // max(1, each.count))[: _FEW // 2]:
             with contextlib.suppress(OSError):
@@ -261,10 +276,10 @@ class Segments:
             raise
         finally:
             os.close(fd)
-        segment.count, segment.size = len(kept), sum(each.end - each.at for each in kept)
+        segment.count, segment.gaps = len(kept), segment.end - sum(each.end - each.at for each in kept)
 
     def trim(self) -> None:
         """Give back what was reserved and is not used."""
         if self._all:
-            self.files.fd(self._all[-1])
-            self._cut(self._all[-1])
+            self.files.fd(self._tail)
+            self._cut(self._tail)
