@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Generic, TypeVar, cast
+from types import GenericAlias
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from diskdict.queues.acknowledging import Acknowledging, checked_delay
 from diskdict.queues.given import Counts
@@ -14,13 +15,18 @@ from diskdict.queues.orders import Newest, Order, Smallest
 from diskdict.store import Seconds
 
 V = TypeVar("V")
-G = TypeVar("G")
+if TYPE_CHECKING:
+    import typing_extensions
+
+    G = typing_extensions.TypeVar("G", default=V)
+else:
+    G = TypeVar("G")
 
 
 class DurableQueue(Acknowledging[V], Generic[V, G]):
     """A ``queue.Queue`` in a folder: what was put is there after `close`, after a kill, in order.
 
-    ``DurableQueue[Job, Job]`` in annotations; with `visibility` ``DurableQueue[Job, Delivery[Job]]``.
+    ``DurableQueue[Job]`` in annotations; with `visibility` ``DurableQueue[Job, Delivery[Job]]``.
 
     Parameters
     ----------
@@ -75,6 +81,10 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
     ...     q.qsize(), q.get()
     (2, {'url': 'https://example.org/'})
     """
+
+    if not TYPE_CHECKING:
+        # ``DurableQueue[Job]`` is to work where it is run, too.
+        __class_getitem__ = classmethod(GenericAlias)
 
     def put(
         self,
@@ -135,7 +145,7 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
         """
         with self.mutex:
             taken = self._take(block, timeout)
-            self._took()
+            self._took(1)
             change = self._folder.changes
         if self._waits or self._listeners:
             self._given(change)
@@ -151,7 +161,7 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
                 while len(taken) < count and (more := self._engine.take()) is not None:
                     taken.append(more[0])
             finally:
-                self._took()
+                self._took(len(taken))
             change = self._folder.changes
         self._given(change)
         return cast(list[G], taken)
@@ -243,4 +253,8 @@ def _checked_key(key: str | None) -> str:
         raise TypeError(f"a dedupe_key is a str, not {key!r}")
     if not 1 <= len(key) <= MAX_KEY:
         raise ValueError(f"a dedupe_key has 1 to {MAX_KEY:,} characters, not {len(key):,}")
-    return key.encode().decode()
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"a dedupe_key is text that can be written as UTF-8, not {key!r}") from None
+    return key

@@ -159,12 +159,12 @@ class Frame(queue.Queue[V], Generic[V]):
         if not self.unfinished_tasks:
             self.all_tasks_done.notify_all()
 
-    def _took(self) -> None:
+    def _took(self, count: int) -> None:
         """Do what is due after items were taken."""
         if self._putting_many:
             self.not_full.notify_all()
         elif self._putting:
-            self.not_full.notify()
+            self.not_full.notify(count)
         if self._semaphore is not None or self._engine.given_up:
             self._settled()
 
