@@ -129,6 +129,7 @@ class Blocking(Frame[V]):
             if immediate:
                 count = len(self._engine.order)
                 self._engine.order.clear()
+                self._engine.ended = True
                 self._count_done(count)
                 self.all_tasks_done.notify_all()
                 self._balance()

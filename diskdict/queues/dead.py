@@ -82,7 +82,8 @@ class Graveyard:
 
     def add(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float) -> None:
         """Keep an item."""
-        meta = ujson.dumps({"reason": reason, "deliveries": deliveries, "put_time": put_time})
+        died = self._clock()
+        meta = ujson.dumps({"reason": reason, "deliveries": deliveries, "put_time": put_time, "died": died})
         store = self._opened(create=True)
         if store is not None:
             store.put(str(number), payload, meta=meta)
@@ -131,6 +132,6 @@ def _letter(number: int, record: Record, loads: Callable[[bytes], V]) -> DeadLet
         str(known.get("reason", "")),
         int(known.get("deliveries", 0)),
         float(known.get("put_time", 0.0)),
-        record.updated,
+        float(known.get("died", record.updated)),
         loads,
     )

@@ -14,7 +14,7 @@ from diskdict.queues.given import Counts, Delivery, Terms
 from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage
 from diskdict.queues.orders import Order
 from diskdict.queues.segmentfiles import Segment
-from diskdict.queues.waiting import Flight, Waiting
+from diskdict.queues.waiting import Waiting
 from diskdict.store import Clock
 
 V = TypeVar("V")
@@ -65,14 +65,24 @@ class Engine(Generic[V]):
         self._compares = self.order.compares
         self.waiting = Waiting(self.order)
         self.given_up = 0
+        self.ended = False
+        self._take_over(content)
+
+    def _take_over(self, content: Content) -> None:
+        spent = [number for number, mark in content.marks.items() if mark.deliveries >= self._most]
+        if spent or content.damaged:
+            self._folder.begin()
         for number, mark in content.marks.items():
             if mark.key:
                 self.waiting.bind(number, mark.key)
             if mark.deliveries:
                 self.waiting.deliveries[number] = mark.deliveries
-            if mark.due > clock():
+            if mark.due > self._clock():
                 self.order.discard(number)
                 self.waiting.delay(number, mark.due)
+        for number in spent:
+            self.order.discard(number)
+            self._give_back(number)
         for segment, damage in content.damaged:
             self._bury_damage(segment, damage)
 
@@ -128,7 +138,7 @@ class Engine(Generic[V]):
         deliveries = self.waiting.deliveries.get(number, 0)
         if deliveries >= self._most:
             self._bury(number, f"given {deliveries} times and never acknowledged")
-        else:
+        elif not self.ended:
             self.order.restore(number)
 
     def take(self) -> tuple[V | Delivery[V]] | None:
@@ -168,7 +178,7 @@ class Engine(Generic[V]):
             return None
 
     def _next(self) -> tuple[int, V] | None:
-        order, deliveries = self.order, self.waiting.deliveries
+        order = self.order
         while (number := order.first()) is not None:
             try:
                 value = self._value_of(number)
@@ -179,10 +189,10 @@ class Engine(Generic[V]):
                 order.pop()
                 self._bury(number, _what_is_wrong(error))
                 continue
-            if not deliveries or deliveries.get(number, 0) < self._most:
+            if not order.is_spoilt(number):
                 return number, value
             order.pop()
-            self._give_back(number)
+            self._bury(number, "cannot be compared with the others")
         return None
 
     def _value_of(self, number: int) -> V:
@@ -194,33 +204,18 @@ class Engine(Generic[V]):
 
     def acknowledge(self, number: int, deliveries: int) -> bool:
         """Remove an item that was given so many times; return False where it was given again since, or is gone."""
-        flight = self._end_flight(number, deliveries)
-        if flight is None and not (
-            number not in self.waiting.flights
-            and self.waiting.deliveries.get(number) == deliveries
-            and self.order.discard(number)
-        ):
+        if not self._reclaim(number, deliveries):
             return False
         try:
             self._remove(number)
         except OSError:
-            if flight is None:
-                self.order.restore(number)
-            else:
-                self.waiting.give(number, *flight)
+            self.order.restore(number)
             raise
         return True
 
-    def _end_flight(self, number: int, deliveries: int) -> Flight | None:
-        flight = self.waiting.flights.get(number)
-        if flight is None or flight.deliveries != deliveries:
-            return None
-        return self.waiting.flights.pop(number)
-
     def refuse(self, number: int, deliveries: int, delay: float) -> bool:
-        """Give back an item that is in flight for the time that it was given so many times."""
-        flight = self._end_flight(number, deliveries)
-        if flight is None:
+        """Give back an item that was given so many times, after `delay` seconds; return False as `acknowledge`."""
+        if not self._reclaim(number, deliveries):
             return False
         if delay and deliveries < self._most:
             due = self.due(delay)
@@ -231,11 +226,17 @@ class Engine(Generic[V]):
         return True
 
     def extend(self, number: int, deliveries: int, visibility: float) -> bool:
-        """Have an item be in flight for so many seconds from now."""
-        if self._end_flight(number, deliveries) is None:
+        """Have an item be in flight for so many seconds from now; return False as `acknowledge`."""
+        if not self._reclaim(number, deliveries):
             return False
         self.waiting.give(number, deliveries, self._clock() + visibility)
         return True
+
+    def _reclaim(self, number: int, deliveries: int) -> bool:
+        # Nobody else has it: it is in flight still, or can be had again and was not given since.
+        if number in self.waiting.flights:
+            return self.waiting.land(number, deliveries)
+        return self.waiting.deliveries.get(number) == deliveries and self.order.discard(number)
 
     def _bury(self, number: int, reason: str) -> None:
         try:

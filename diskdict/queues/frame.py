@@ -45,6 +45,8 @@ class Frame(queue.Queue[V], Generic[V]):
     Everything is done with ``mutex`` held, but for waiting for the disk.
     """
 
+    _closed = True
+    _forked = False
     _order_of: ClassVar[type[Order]] = Oldest
 
     def __init__(
@@ -64,7 +66,6 @@ class Frame(queue.Queue[V], Generic[V]):
         perm: int | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._closed = True
         if type(maxsize) is not int:
             raise TypeError(f"maxsize is an int, not {maxsize!r}")
         check_choice("durability", durability, ("process", "interval", "full"))
@@ -124,6 +125,8 @@ class Frame(queue.Queue[V], Generic[V]):
         self._ready = True
 
     def _check(self) -> None:
+        if self._forked:
+            raise ClosedError(f"{self._path} was opened before a fork; the child has to open it itself")
         if self._closed:
             raise ClosedError(f"the queue {self._path} is closed; open it again")
 
@@ -228,14 +231,13 @@ class Frame(queue.Queue[V], Generic[V]):
             self._ready = False
             for condition in (self.not_empty, self.not_full, self.all_tasks_done):
                 condition.notify_all()
-        try:
-            self._graveyard.close()
-        finally:
-            self._folder.close(self._engine.content())
+        with contextlib.ExitStack() as stack:
+            for listener in self._listeners:
+                stack.callback(listener)
             if self._syncer is not None:
-                self._syncer.stop()
-        for listener in self._listeners:
-            listener()
+                stack.callback(self._syncer.stop)
+            stack.callback(self._folder.close, self._engine.content())
+            stack.callback(self._graveyard.close)
 
     def destroy(self) -> None:
         """Close, and remove the queue from the disk. What somebody else has put into the folder stays."""
@@ -249,7 +251,7 @@ class Frame(queue.Queue[V], Generic[V]):
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
         if not self._closed:
-            self._closed = True
+            self._closed = self._forked = True
             self._ready = False
             self._use(threading.Lock())
             if self._syncer is not None:

@@ -54,6 +54,10 @@ class Order(abc.ABC):
     def clear(self) -> None:
         """Remove all ids."""
 
+    def is_spoilt(self, number: int) -> bool:  # noqa: ARG002  # for orders that look at values
+        """Return whether the id that comes next does so because its value cannot be compared with others."""
+        return False
+
     @abc.abstractmethod
     def __len__(self) -> int: ...
 
@@ -213,6 +217,9 @@ class Smallest(Order):
         if self._bad:
             return self._bad[-1]
         return self._heap[0][1] if self._heap else None
+
+    def is_spoilt(self, number: int) -> bool:
+        return bool(self._bad) and self._bad[-1] == number
 
     def pop(self) -> None:
         number = self._bad.pop() if self._bad else heapq.heappop(self._heap)[1]

@@ -54,7 +54,7 @@ class SegmentFiles:
         self._doomed: list[int] = []
         self._syncing = False
         self._unsynced: dict[Segment, int] = {}
-        self._names_unsynced = False
+        self._names = self._names_synced = 0  # how often files were made and removed
         self.changes = 0
 
     def changed(self, segment: Segment) -> None:
@@ -67,7 +67,7 @@ class SegmentFiles:
         """Make a file."""
         segment.fd = self._data.create(segment.name, READ_WRITE_NEW)
         self._open[segment.first] = segment
-        self._names_unsynced = True
+        self._names += 1
 
     def fd(self, segment: Segment) -> int:
         """Return the descriptor of a file, opened if it is not open."""
@@ -95,7 +95,7 @@ class SegmentFiles:
             sync_data(self.fd(segment))
         self.close(segment)
         self._unsynced.pop(segment, None)
-        self._names_unsynced = True
+        self._names += 1
         self._data.discard(segment.name)
 
     @contextlib.contextmanager
@@ -107,11 +107,12 @@ class SegmentFiles:
         try:
             with exclusive:
                 self._syncing = True
-                known, names = dict(self._unsynced), self._names_unsynced
+                known, names = dict(self._unsynced), self._names
                 descriptors = [self.fd(segment) for segment in known]
             yield descriptors
-            if names:
+            if names != self._names_synced:
                 self._data.sync()
+                self._names_synced = names
             with exclusive:
                 for segment, change in known.items():
                     if self._unsynced.get(segment) == change:
