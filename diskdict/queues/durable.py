@@ -157,11 +157,11 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
             raise ValueError(f"count is an int from 1, not {count!r}")
         with self.mutex:
             taken = [self._take(block, timeout)]
-            try:
+            # Those that are taken are gone from the disk: an error behind them is for who asks next.
+            with contextlib.suppress(OSError):
                 while len(taken) < count and (more := self._engine.take()) is not None:
                     taken.append(more[0])
-            finally:
-                self._took(len(taken))
+            self._took(len(taken))
             change = self._folder.changes
         self._given(change)
         return cast(list[G], taken)

@@ -264,8 +264,8 @@ class Segments:
             for each in kept:
                 write_at(fd, read_at(self.files.fd(segment), each.end - each.at, each.at), each.at)
             os.ftruncate(fd, segment.end)
-            if self._lasting:
-                sync_data(fd)
+            # Always: a power cut must not have the new name without what is long on disk under the old one.
+            sync_data(fd)
             # Interrupted anywhere from here, it is opened again by its name, whichever file has that by then.
             self.files.close(segment)
             self._data.replace(_TEMPORARY, segment.name)
