@@ -23,8 +23,8 @@ V = TypeVar("V")
 class DeadLetter(NamedTuple, Generic[V]):
     """An item that was given up.
 
-    ``payload`` is its bytes, as far as they are there; ``reason`` a sentence; ``deliveries`` how often it was given;
-    ``put_time`` and ``died`` seconds since the epoch; `value` what it was.
+    ``payload`` is its bytes, or what lies in its place if it is ``damaged``; ``reason`` a sentence; ``deliveries`` how
+    often it was given; ``put_time`` and ``died`` seconds since the epoch; `value` what it was.
     """
 
     id: int
@@ -33,13 +33,16 @@ class DeadLetter(NamedTuple, Generic[V]):
     deliveries: int
     put_time: float
     died: float
+    damaged: bool
     loads: Callable[[bytes], V]
 
     def __repr__(self) -> str:
         return f"<DeadLetter {self.id}: {self.reason}>"
 
     def value(self) -> V:
-        """Return the value, or raise ValueError where the payload cannot be decoded."""
+        """Return the value, or raise ValueError where the payload is damaged or cannot be decoded."""
+        if self.damaged:
+            raise ValueError(f"item {self.id} is {self.reason}")
         try:
             return self.loads(self.payload)
         except Exception as error:
@@ -80,10 +83,10 @@ class Graveyard:
                 )
             return self._store
 
-    def add(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float) -> None:
-        """Keep an item."""
-        died = self._clock()
-        meta = ujson.dumps({"reason": reason, "deliveries": deliveries, "put_time": put_time, "died": died})
+    def add(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float | None) -> None:
+        """Keep an item; one without a `put_time` is damaged."""
+        known = {"reason": reason, "deliveries": deliveries, "put_time": put_time, "died": self._clock()}
+        meta = ujson.dumps(known)
         store = self._opened(create=True)
         if store is not None:
             store.put(str(number), payload, meta=meta)
@@ -126,12 +129,14 @@ class Graveyard:
 
 def _letter(number: int, record: Record, loads: Callable[[bytes], V]) -> DeadLetter[V]:
     known = ujson.loads(record.meta or "{}")
+    put_time = known.get("put_time")
     return DeadLetter(
         number,
         record.payload,
         str(known.get("reason", "")),
         int(known.get("deliveries", 0)),
-        float(known.get("put_time", 0.0)),
+        float(put_time or 0.0),
         float(known.get("died", record.updated)),
+        put_time is None,
         loads,
     )

@@ -109,10 +109,11 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
         with self.mutex:
             if not self._ready:
                 self._prepare()
-            if self.maxsize > 0 or self.is_shutdown:
+            keys = self._engine.waiting.keys
+            if (self.maxsize > 0 or self.is_shutdown) and key not in keys:
                 self._wait_for_room(1, block, timeout)
-            if key and key in self._engine.waiting.keys:
-                return self._engine.waiting.keys[key]
+            if key in keys:
+                return keys[key]
             number = self._engine.put(payload, self._engine.due(delay) if delay else 0.0, key)
             self.unfinished_tasks += 1
             self._came(1)

@@ -240,17 +240,18 @@ class Engine(Generic[V]):
 
     def _bury(self, number: int, reason: str) -> None:
         try:
-            payload, put_time = self._segments.read(number), self._segments.put_time(number)
+            payload = self._segments.read(number)
+            put_time: float | None = self._segments.put_time(number)
         except CorruptValueError:
-            payload, put_time = self._segments.raw(number), 0.0
+            payload, put_time = self._segments.raw(number), None
         if self._kept(number, payload, reason, self.waiting.deliveries.get(number, 0), put_time):
             self._remove(number)
 
     def _bury_damage(self, segment: Segment, damage: Damage) -> None:
-        if self._kept(segment.first + damage.at, self._segments.content(segment, damage), "damaged", 0, 0.0):
+        if self._kept(segment.first + damage.at, self._segments.content(segment, damage), "damaged", 0, None):
             self._segments.erase(segment, damage)
 
-    def _kept(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float) -> bool:
+    def _kept(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float | None) -> bool:
         self.given_up += 1
         try:
             self.graveyard.add(number, payload, reason, deliveries, put_time)

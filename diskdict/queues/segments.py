@@ -189,7 +189,7 @@ class Segments:
         segment = self._of(number)
         content = read_at(self.files.fd(segment), segment.end, 0)
         at = number - segment.first
-        return content[at : items.end_of_damage(content, at, segment.first, segment.salt)]
+        return content[at : max(at + HEAD, items.end_of_damage(content, at, segment.first, segment.salt))]
 
     def remove(self, number: int) -> None:
         """Remove an item."""
