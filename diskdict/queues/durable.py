@@ -110,7 +110,7 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
             if not self._ready:
                 self._prepare()
             keys = self._engine.waiting.keys
-            if (self.maxsize > 0 or self.is_shutdown) and key not in keys:
+            if self.is_shutdown or (self.maxsize > 0 and key not in keys):
                 self._wait_for_room(1, block, timeout)
             if key in keys:
                 return keys[key]
