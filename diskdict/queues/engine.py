@@ -204,39 +204,50 @@ class Engine(Generic[V]):
 
     def acknowledge(self, number: int, deliveries: int) -> bool:
         """Remove an item that was given so many times; return False where it was given again since, or is gone."""
-        if not self._reclaim(number, deliveries):
+        flight = self.waiting.flights.get(number)
+        if not self._is_held(number, deliveries):
             return False
+        self._take_back(number)
         try:
             self._remove(number)
         except OSError:
-            self.order.restore(number)
+            if flight is None:
+                self.order.restore(number)
+            else:
+                self.waiting.give(number, *flight)
             raise
         return True
 
     def refuse(self, number: int, deliveries: int, delay: float) -> bool:
         """Give back an item that was given so many times, after `delay` seconds; return False as `acknowledge`."""
-        if not self._reclaim(number, deliveries):
+        if not self._is_held(number, deliveries):
             return False
         if delay and deliveries < self._most:
             due = self.due(delay)
-            self.waiting.delay(number, due)
             self._segments.amend(number, due, deliveries)
+            self._take_back(number)
+            self.waiting.delay(number, due)
         else:
+            self._take_back(number)
             self._give_back(number)
         return True
 
     def extend(self, number: int, deliveries: int, visibility: float) -> bool:
         """Have an item be in flight for so many seconds from now; return False as `acknowledge`."""
-        if not self._reclaim(number, deliveries):
+        if not self._is_held(number, deliveries):
             return False
+        self._take_back(number)
         self.waiting.give(number, deliveries, self._clock() + visibility)
         return True
 
-    def _reclaim(self, number: int, deliveries: int) -> bool:
+    def _is_held(self, number: int, deliveries: int) -> bool:
         # Nobody else has it: it is in flight still, or can be had again and was not given since.
-        if number in self.waiting.flights:
-            return self.waiting.land(number, deliveries)
-        return self.waiting.deliveries.get(number) == deliveries and self.order.discard(number)
+        there = number in self.waiting.flights or number in self.order
+        return there and self.waiting.deliveries.get(number) == deliveries
+
+    def _take_back(self, number: int) -> None:
+        if self.waiting.flights.pop(number, None) is None:
+            self.order.discard(number)
 
     def _bury(self, number: int, reason: str) -> None:
         try:

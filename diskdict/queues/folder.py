@@ -71,7 +71,7 @@ class QueueFolder(Refusing):
         self._lasting = lasting
         self._ledger = Ledger(self._opened.lockfile, self._opened.page)
         self._ledger.refusal = self.refusal
-        self.segments = Segments(self.data, lasting=lasting)
+        self.segments = Segments(self.data, lasting=lasting, refusal=self.refusal)
         self._shared = SharedSync(self._sync, lambda: self.changes)
         self.unchanged = True
         self._destroyed = False
@@ -128,6 +128,8 @@ class QueueFolder(Refusing):
 
     def sync(self, change: int) -> None:
         """Return once all changes up to `change` are on disk; of the threads that wait one syncs for all."""
+        if self.failure is not None:
+            raise self.failure
         with self.refusal():
             if self._lasting:
                 self._shared.through(change)

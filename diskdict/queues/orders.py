@@ -196,8 +196,7 @@ class Smallest(Order):
         heap.pop()
 
     def restore(self, number: int) -> None:
-        self._read()
-        self._enter(number)
+        self._unread.append(number)
         self._there.add(number)
 
     def _read(self) -> None:
@@ -209,6 +208,8 @@ class Smallest(Order):
     def _enter(self, number: int) -> None:
         try:
             self._push(number, self._value_of(number))
+        except OSError:
+            raise
         except Exception:  # noqa: BLE001  # damaged, not to be decoded, not to be compared: whoever takes it finds out
             self._bad.append(number)
 
@@ -229,10 +230,11 @@ class Smallest(Order):
         if number not in self._there:
             return False
         self._there.remove(number)
-        if not self._unread:
-            self._heap = [each for each in self._heap if each[1] != number]
-            heapq.heapify(self._heap)
-            self._bad = [each for each in self._bad if each != number]
+        kept = [each for each in self._heap if each[1] != number]
+        if len(kept) < len(self._heap):
+            heapq.heapify(kept)
+            self._heap = kept
+        self._bad = [each for each in self._bad if each != number]
         return True
 
     def clear(self) -> None:

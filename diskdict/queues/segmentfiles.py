@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 from diskdict.files import READ_WRITE, READ_WRITE_NEW, Folder, sync_data
 from diskdict.mutex import Exclusive
 
 _MOST_OPEN: Final = 64
+Refusal = Callable[[], AbstractContextManager[None]]
 
 
 class Segment:
@@ -41,15 +43,18 @@ class SegmentFiles:
         Where the files are.
     lasting: bool
         Whether they will be synced.
+    refusal: callable
+        Makes the context in which a sync that fails is the end of changes.
 
     Notes
     -----
     The caller excludes other threads, but within the block of `to_sync`. ``changes`` counts all changes.
     """
 
-    def __init__(self, data: Folder, *, lasting: bool) -> None:
+    def __init__(self, data: Folder, *, lasting: bool, refusal: Refusal) -> None:
         self._data = data
         self._lasting = lasting
+        self._refusal = refusal
         self._open: dict[int, Segment] = {}
         self._doomed: list[int] = []
         self._syncing = False
@@ -92,7 +97,8 @@ class SegmentFiles:
         """Remove a file; if files are synced, not before what was taken from it is on disk."""
         if self._lasting:
             # Should its name come back after a power cut, its items must not.
-            sync_data(self.fd(segment))
+            with self._refusal():
+                sync_data(self.fd(segment))
         self.close(segment)
         self._unsynced.pop(segment, None)
         self._names += 1

@@ -13,7 +13,7 @@ from diskdict.errors import CorruptValueError
 from diskdict.files import Folder, read_at, reserve, sync_data, write_at
 from diskdict.queues import items
 from diskdict.queues.items import HEAD, REMOVED, UNFINISHED, WAITING, Damage, Entry
-from diskdict.queues.segmentfiles import Segment, SegmentFiles
+from diskdict.queues.segmentfiles import Refusal, Segment, SegmentFiles
 
 LONG: Final = 1 << 20
 """Bytes after which a new file is begun."""
@@ -31,8 +31,8 @@ class Segments:
     ----------
     data: Folder
         Where the files are.
-    lasting: bool
-        Have what was removed on disk before its file is.
+    lasting, refusal:
+        As in `SegmentFiles`.
 
     Notes
     -----
@@ -40,10 +40,10 @@ class Segments:
     together all or none. ``files`` are those that are open.
     """
 
-    def __init__(self, data: Folder, *, lasting: bool) -> None:
+    def __init__(self, data: Folder, *, lasting: bool, refusal: Refusal) -> None:
         self._data = data
         self._lasting = lasting
-        self.files = SegmentFiles(data, lasting=lasting)
+        self.files = SegmentFiles(data, lasting=lasting, refusal=refusal)
         self._all: list[Segment] = []
         self._firsts: list[int] = []
         self._tail = self._near = Segment(0, 0)  # without a file
@@ -241,7 +241,9 @@ class Segments:
     def _drop(self, segment: Segment) -> None:
         place = self._firsts.index(segment.first)
         del self._all[place], self._firsts[place]
-        self.files.remove(segment)
+        # Its items are gone. Where the file cannot go, it is found to be empty at the next opening.
+        with contextlib.suppress(OSError):
+            self.files.remove(segment)
 
     def _close_gaps(self) -> None:
         if len(self._all) <= _FEW:

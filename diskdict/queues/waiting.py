@@ -86,13 +86,6 @@ class Waiting:
         self.deliveries[number] = deliveries
         heapq.heappush(self._times, (until, number))
 
-    def land(self, number: int, deliveries: int) -> bool:
-        """Have an item that was given so many times be in flight no longer; return whether it was."""
-        if self.flights[number].deliveries != deliveries:
-            return False
-        del self.flights[number]
-        return True
-
     def bind(self, number: int, key: str) -> None:
         """Keep the ``dedupe_key`` of an item."""
         self.keys[key] = number
