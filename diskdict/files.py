@@ -161,6 +161,13 @@ class Folder:
         """Set the times of a file or folder to now."""
         os.utime(self.prefix + path, dir_fd=self.fd)
 
+    def remove_tree(self, path: str) -> None:
+        """Remove a folder with all that is in it, if it is there."""
+        import shutil  # loads what compresses files, and only what removes a whole store needs it
+
+        if self.is_folder(path):
+            shutil.rmtree(self.prefix + path, dir_fd=self.fd)
+
     def is_folder(self, path: str) -> bool:
         """Return whether a real folder is at `path`, no link to one."""
         try:

@@ -86,6 +86,7 @@ INSIDE_FUNCTIONS = {
     "pickle": "import time, and only for the codec of that name",
     "platformdirs": "import time, and only for a store without a path",
     "rich": "an optional extra, and takes longer to load than most commands run",
+    "shutil": "import time, and only for what is removed as a whole",
     "sqlite3": "import time, and only for who imports such a file",
     "urllib": "import time, and only for a URL",
     "uuid": "import time, and only where such a value is met",

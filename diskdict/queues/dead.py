@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -123,8 +121,7 @@ class Graveyard:
     def destroy(self) -> None:
         """Remove it from the disk."""
         self.close()
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(f"{self._parent.path}/{FOLDER}")
+        self._parent.remove_tree(FOLDER)
 
 
 def _letter(number: int, record: Record, loads: Callable[[bytes], V]) -> DeadLetter[V]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
 import zlib
 from array import array
@@ -14,7 +13,7 @@ from typing import Final, NamedTuple
 import ujson
 
 from diskdict.files import sync_data, sync_filesystem
-from diskdict.layout import INDEX, LOCK, MANIFEST
+from diskdict.layout import DATA, INDEX, LOCK, MANIFEST
 from diskdict.ledger import Ledger
 from diskdict.manifest import Manifest
 from diskdict.mutex import Exclusive
@@ -160,7 +159,7 @@ class QueueFolder(Refusing):
         with self._shared.turn:
             self._destroyed = True
             self._shared.synced = self.changes
-            shutil.rmtree(self.data.path)
+            self.folder.remove_tree(DATA)
             for name in (INDEX, LOCK, MANIFEST):
                 self.folder.discard(name)
             with contextlib.suppress(OSError):

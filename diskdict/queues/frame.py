@@ -11,8 +11,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
-from pathlib import Path
-from typing import ClassVar, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Self, TypeVar
 
 from diskdict.backends.file import Durability
 from diskdict.codecs import Codec, resolve
@@ -30,6 +29,9 @@ from diskdict.queues.locks import Semaphore, SemaphoreLike, queue_lock, queue_se
 from diskdict.queues.orders import Oldest, Order
 from diskdict.repeating import Repeater, checked_interval
 from diskdict.store import Clock, Seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 V = TypeVar("V")
 
@@ -116,7 +118,9 @@ class Frame(queue.Queue[V], Generic[V]):
     @property
     def path(self) -> Path:
         """The folder."""
-        return Path(self._path)
+        import pathlib  # takes longer to load than a queue to open, and only this needs it
+
+        return pathlib.Path(self._path)
 
     def _prepare(self) -> None:
         """Have what is needed before a change; raise where nothing can be changed any longer."""
