@@ -151,11 +151,9 @@ class Folder:
 
     def has(self, path: str) -> bool:
         """Return whether anything is at `path`."""
-        try:
-            self.stat(path)
-        except FileNotFoundError:
-            return False
-        return True
+        with contextlib.suppress(FileNotFoundError):
+            return bool(self.stat(path))
+        return False
 
     def touch(self, path: str) -> None:
         """Set the times of a file or folder to now."""
@@ -170,10 +168,9 @@ class Folder:
 
     def is_folder(self, path: str) -> bool:
         """Return whether a real folder is at `path`, no link to one."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             return stat.S_ISDIR(self.stat(path).st_mode)
-        except FileNotFoundError:
-            return False
+        return False
 
     def admit(self, path: str) -> bool:
         """Return whether a real folder is at `path`; anything else there than a folder is a NotADirectoryError."""

@@ -9,6 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import ujson
 
 from diskdict.backends.file import FolderStore
+from diskdict.errors import CorruptValueError
 from diskdict.files import Folder
 from diskdict.layout import MANIFEST
 from diskdict.store import Clock, Record
@@ -92,7 +93,13 @@ class Graveyard:
     def get(self, number: int, loads: Callable[[bytes], V]) -> DeadLetter[V] | None:
         """Return a dead letter, None where there is none."""
         store = self._opened(create=False)
-        record = None if store is None else store.get(str(number))
+        if store is None:
+            return None
+        try:
+            record = store.get(str(number))
+        except CorruptValueError as error:
+            reason = f"damaged: {error.detail}"
+            return DeadLetter(number, b"", reason, 0, 0.0, 0.0, damaged=True, loads=loads)
         return None if record is None else _letter(number, record, loads)
 
     def delete(self, number: int) -> bool:

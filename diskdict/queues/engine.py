@@ -133,10 +133,13 @@ class Engine(Generic[V]):
         now = self._clock()
         while (number := self.waiting.due(now)) is not None:
             self._give_back(number)
+            self.waiting.returning = None
 
     def _give_back(self, number: int) -> None:
         deliveries = self.waiting.deliveries.get(number, 0)
         if deliveries >= self._most:
+            # Interrupted, it is not to come back as one that was never given.
+            self.waiting.returning = None
             self._bury(number, f"given {deliveries} times and never acknowledged")
         elif not self.ended:
             self.order.restore(number)
@@ -280,8 +283,8 @@ class Engine(Generic[V]):
     def clear(self) -> int:
         """Remove all items; return how many."""
         count = len(self.waiting)
-        self._segments.clear()
         self.waiting.clear()
+        self._segments.clear()
         return count
 
     def content(self) -> Content:

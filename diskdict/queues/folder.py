@@ -73,7 +73,7 @@ class QueueFolder(Refusing):
         self.segments = Segments(self.data, lasting=lasting, refusal=self.refusal)
         self._shared = SharedSync(self._sync, lambda: self.changes)
         self.unchanged = True
-        self._destroyed = False
+        self.closed = self._destroyed = False
 
     def find(self) -> Content:
         """Return what is in the folder."""
@@ -144,9 +144,10 @@ class QueueFolder(Refusing):
         """Give the folder back; `content`, where it is known, is found again without looking."""
         # A sync under way has its files open.
         with self._shared.turn, contextlib.ExitStack() as stack:
+            stack.callback(setattr, self, "closed", True)
             for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
-            if not self.unchanged and self.failure is None and not self._destroyed:
+            if not (self.closed or self.unchanged or self._destroyed) and self.failure is None:
                 self.segments.trim()
                 with self.refusal():
                     sync_filesystem(self.folder.fd)
@@ -185,6 +186,7 @@ class QueueFolder(Refusing):
 
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
+        self.closed = True
         self.segments.files.close_all()
         self.data.close()
         self._ledger.abandon()

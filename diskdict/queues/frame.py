@@ -22,7 +22,7 @@ from diskdict.mutex import LockLike
 from diskdict.opening import Way, check_choice, check_number, check_perm
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.engine import Engine
-from diskdict.queues.folder import QueueFolder
+from diskdict.queues.folder import Content, QueueFolder
 from diskdict.queues.given import Terms
 from diskdict.queues.items import MOST_DELIVERIES
 from diskdict.queues.locks import Semaphore, SemaphoreLike, queue_lock, queue_semaphore
@@ -229,7 +229,7 @@ class Frame(queue.Queue[V], Generic[V]):
     def close(self) -> None:
         """Give the folder back; everything is kept. Who waits gets a ClosedError."""
         with self.mutex:
-            if self._closed:
+            if self._closed and self._folder.closed:
                 return
             self._closed = True
             self._ready = False
@@ -240,8 +240,11 @@ class Frame(queue.Queue[V], Generic[V]):
                 stack.callback(listener)
             if self._syncer is not None:
                 stack.callback(self._syncer.stop)
-            stack.callback(self._folder.close, self._engine.content())
+            # Interrupted while it is gathered, what is there is looked for again at the next opening.
+            content: Content | None = None
+            stack.callback(lambda: self._folder.close(content))
             stack.callback(self._graveyard.close)
+            content = self._engine.content()
 
     def destroy(self) -> None:
         """Close, and remove the queue from the disk. What somebody else has put into the folder stays."""

@@ -36,7 +36,7 @@ class Order(abc.ABC):
 
     @abc.abstractmethod
     def restore(self, number: int) -> None:
-        """Add an item where it belongs."""
+        """Add an item where it belongs, unless it is there."""
 
     @abc.abstractmethod
     def first(self) -> int | None:
@@ -86,6 +86,8 @@ class _Line(Order):
     def restore(self, number: int) -> None:
         ids, start = self._ids, self._start
         place = bisect_left(ids, number, start)
+        if place < len(ids) and ids[place] == number:
+            return
         if start and place - start < len(ids) - place:
             # What was taken has left a gap in front, and what comes back belongs near to it.
             ids[start - 1 : place - 1] = ids[start:place]
@@ -215,8 +217,13 @@ class Smallest(Order):
 
     def first(self) -> int | None:
         self._read()
+        # An id that was entered twice, by an interruption, is gone from here when it was taken once.
+        while self._bad and self._bad[-1] not in self._there:
+            self._bad.pop()
         if self._bad:
             return self._bad[-1]
+        while self._heap and self._heap[0][1] not in self._there:
+            heapq.heappop(self._heap)
         return self._heap[0][1] if self._heap else None
 
     def is_spoilt(self, number: int) -> bool:
@@ -251,7 +258,8 @@ class Smallest(Order):
 
     def __iter__(self) -> Iterator[int]:
         self._read()
-        return iter([*self._bad, *(number for _, number in sorted(self._heap))])
+        entered = dict.fromkeys([*self._bad, *(number for _, number in sorted(self._heap))])
+        return iter([number for number in entered if number in self._there])
 
     def ids(self) -> array[int]:
         return array("q", sorted(self._there))

@@ -69,7 +69,9 @@ class SegmentFiles:
             self._unsynced[segment] = self.changes
 
     def create(self, segment: Segment) -> None:
-        """Make a file."""
+        """Make a file, anew if it is there."""
+        if segment.fd >= 0:
+            self.close(segment)
         segment.fd = self._data.create(segment.name, READ_WRITE_NEW)
         self._open[segment.first] = segment
         self._names += 1

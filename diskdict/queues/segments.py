@@ -7,6 +7,7 @@ import errno
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from diskdict.errors import CorruptValueError
@@ -21,6 +22,7 @@ _AHEAD: Final = 64 << 10  # bytes read at a time
 _SPARSE: Final = 4  # times what the items take, before gaps are given back
 _FEW: Final = 8  # files whose gaps do not matter
 _TEMPORARY: Final = ".new"
+_first: Final = attrgetter("first")
 _UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ENODEV})
 
 
@@ -45,15 +47,14 @@ class Segments:
         self._lasting = lasting
         self.files = SegmentFiles(data, lasting=lasting, refusal=refusal)
         self._all: list[Segment] = []
-        self._firsts: list[int] = []
         self._tail = self._near = Segment(0, 0)  # without a file
+        self._next: Segment | None = None
         self._window = b""
         self._window_at = 0
 
     def adopt(self, segments: Sequence[Segment]) -> None:
         """Take over the files that are there, in order."""
         self._all = list(segments)
-        self._firsts = [segment.first for segment in segments]
         if segments:
             self._tail = self._near = segments[-1]
 
@@ -111,12 +112,14 @@ class Segments:
         # What a write that failed or was interrupted has left there must not be taken for items.
         os.ftruncate(segment.fd, segment.end)
         segment.reserved = segment.end
+        segment.room = 0
         segment.unsure = False
 
     def _with_room(self, wanted: int) -> Segment:
-        segment = self._tail
-        if not self._all or (segment.end + wanted > LONG and segment.end):
+        segment = self._all[-1] if self._all else self._begin(0)
+        if segment.end + wanted > LONG and segment.end:
             segment = self._begin(segment.first + segment.end)
+        self._tail = segment
         self.files.fd(segment)
         if segment.end + wanted > segment.reserved:
             self._reserve(segment, max(LONG, segment.end + wanted))
@@ -127,7 +130,10 @@ class Segments:
         if self._all:
             self.trim()
             self._close_gaps()
-        segment = Segment(first, int.from_bytes(os.urandom(4)))
+        # Interrupted, it is begun again under the same name: of two with one number either might be the one.
+        if self._next is None or self._next.first != first:
+            self._next = Segment(first, int.from_bytes(os.urandom(4)))
+        segment = self._next
         try:
             self.files.create(segment)
             self._reserve(segment, LONG)
@@ -136,8 +142,7 @@ class Segments:
             self._data.discard(segment.name)
             raise
         self._all.append(segment)
-        self._firsts.append(first)
-        self._tail = self._near = segment
+        self._next = None
         if len(self._all) > 1 and not self._all[-2].live:
             self._drop(self._all[-2])
         return segment
@@ -198,7 +203,7 @@ class Segments:
         write_at(fd, REMOVED, number - segment.first)
         segment.live -= 1
         self.files.changed(segment)
-        if not segment.live and segment is not self._tail:
+        if not segment.live and segment is not self._all[-1]:
             self._drop(segment)
 
     def amend(self, number: int, due: float, deliveries: int) -> None:
@@ -230,17 +235,16 @@ class Segments:
     def look_through(self, segment: Segment) -> Iterator[Entry | Damage]:
         """Yield what a file holds."""
         content = read_at(self.files.fd(segment), segment.end, 0)
-        return items.walk(content, segment.first, segment.salt, last=segment is self._tail)
+        return items.walk(content, segment.first, segment.salt, last=segment is self._all[-1])
 
     def _of(self, number: int) -> Segment:
         segment = self._near
         if not segment.first <= number < segment.first + segment.end:
-            self._near = segment = self._all[bisect_right(self._firsts, number) - 1]
+            self._near = segment = self._all[bisect_right(self._all, number, key=_first) - 1]
         return segment
 
     def _drop(self, segment: Segment) -> None:
-        place = self._firsts.index(segment.first)
-        del self._all[place], self._firsts[place]
+        self._all.remove(segment)
         # Its items are gone. Where the file cannot go, it is found to be empty at the next opening.
         with contextlib.suppress(OSError):
             self.files.remove(segment)
@@ -283,5 +287,5 @@ class Segments:
     def trim(self) -> None:
         """Give back what was reserved and is not used."""
         if self._all:
-            self.files.fd(self._tail)
-            self._cut(self._tail)
+            self.files.fd(self._all[-1])
+            self._cut(self._all[-1])

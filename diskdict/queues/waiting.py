@@ -38,6 +38,7 @@ class Waiting:
         self.keys: dict[str, int] = {}
         self._key_of: dict[int, str] = {}
         self._times: list[tuple[float, int]] = []
+        self.returning: int | None = None  # taken from the times, and not among those that can be had yet
 
     def __len__(self) -> int:
         return len(self.order) + len(self.delayed) + len(self.flights)
@@ -45,7 +46,7 @@ class Waiting:
     @property
     def is_timed(self) -> bool:
         """Whether anything is delayed or in flight."""
-        return bool(self._times)
+        return bool(self._times) or self.returning is not None
 
     @property
     def next_time(self) -> float | None:
@@ -62,18 +63,20 @@ class Waiting:
     def is_due(self, now: float) -> bool:
         """Return whether anything that was delayed or in flight can be had again."""
         times = self._times
-        return bool(times) and times[0][0] <= now
+        return (bool(times) and times[0][0] <= now) or self.returning is not None
 
     def due(self, now: float) -> int | None:
-        """Return an item that was delayed or in flight until now, and is neither any longer."""
+        """Return an item that was delayed or in flight until now, and is neither any longer: it is ``returning``."""
         times = self._times
-        while times and times[0][0] <= now:
-            time, number = heapq.heappop(times)
+        while self.returning is None and times and times[0][0] <= now:
+            time, number = times[0]
             if self._is_current(time, number):
-                self.delayed.pop(number, None)
-                self.flights.pop(number, None)
-                return number
-        return None
+                self.returning = number
+            heapq.heappop(times)
+        if self.returning is not None:
+            self.delayed.pop(self.returning, None)
+            self.flights.pop(self.returning, None)
+        return self.returning
 
     def delay(self, number: int, until: float) -> None:
         """Have an item wait."""
@@ -101,6 +104,7 @@ class Waiting:
 
     def clear(self) -> None:
         """Forget all items."""
+        self.returning = None
         self.order.clear()
         for each in (self.delayed, self.flights, self.deliveries, self.keys, self._key_of, self._times):
             each.clear()
