@@ -8,6 +8,7 @@ from diskdict.errors import (
     ClosedError,
     ConflictError,
     CorruptValueError,
+    DamagedItemWarning,
     DiskDictError,
     DurabilityError,
     FormatError,
@@ -26,6 +27,7 @@ from diskdict.limits import Limits
 from diskdict.queues.blocking import ShutDown
 from diskdict.queues.dead import DeadLetter
 from diskdict.queues.durable import DurableLifoQueue, DurablePriorityQueue, DurableQueue
+from diskdict.queues.flush import FlushQueue
 from diskdict.queues.given import Counts, Delivery
 from diskdict.queues.letters import DeadLetters
 from diskdict.repair import Problem, Report
@@ -40,6 +42,7 @@ __all__ = [
     "ConflictError",
     "CorruptValueError",
     "Counts",
+    "DamagedItemWarning",
     "DataStore",
     "DeadLetter",
     "DeadLetters",
@@ -51,6 +54,7 @@ __all__ = [
     "DurablePriorityQueue",
     "DurableQueue",
     "Entry",
+    "FlushQueue",
     "FormatError",
     "Info",
     "InvalidKeyError",

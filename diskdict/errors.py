@@ -18,6 +18,8 @@
       DurabilityError       (OSError)                 the disk refused to make a change durable
       VerificationError                               a signature or a key does not match
 
+    DamagedItemWarning      (UserWarning)             an item of a flushed queue is damaged and was set aside
+
 The dict face raises plain ``KeyError(key)`` for a missing key, as dict does. An error of the operating system that has
 no meaning of its own here (no space left, permission denied) is raised as what it is.
 """
@@ -149,3 +151,7 @@ class ConflictError(DiskDictError):
 
 class VerificationError(DiskDictError):
     """A signature, an authentication tag or a key does not match; no data is handed out."""
+
+
+class DamagedItemWarning(UserWarning):
+    """An item that `FlushQueue.ingest` met is damaged. Its file was set aside, the other items are back."""
