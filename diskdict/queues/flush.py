@@ -78,6 +78,7 @@ class FlushQueue:
 
         Of a `multiprocessing.queues.Queue`, what this process has put is waited for until its feeder has written it;
         what another has put and not written yet is left. TimeoutError, where the pipe is stuck for `patience` seconds.
+        A process that is killed in it takes the one item along that it has just taken out of the pipe.
         """
         codec, memory = resolve(self.codec), memory_of(self, self.patience)
         with mutation_lock(self.lock), memory.held():
@@ -139,6 +140,8 @@ class FlushQueue:
                 self._semaphore(0)
                 return 0
             with contextlib.closing(store):
+                # First: what cannot leave is not to be in the queue as well.
+                store.check_writable()
                 source = _Source(store, codec)
                 semaphore = self._semaphore(len(source.names))
                 with source.leaving(semaphore) as taken:
