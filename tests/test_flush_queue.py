@@ -23,7 +23,15 @@ from hypothesis import strategies as st
 from mounts import CannotMountError, mounted
 
 import diskdict
-from diskdict import DamagedItemWarning, DiskDict, FlushQueue, FormatError, InvalidValueError, StoreLockedError
+from diskdict import (
+    DamagedItemWarning,
+    DiskDict,
+    DurableQueue,
+    FlushQueue,
+    FormatError,
+    InvalidValueError,
+    StoreLockedError,
+)
 from diskdict.backends.file import FolderStore
 
 
@@ -276,10 +284,10 @@ def test_nothing_is_made_of_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["dict", "queue"])
-def test_folder_of_another_kind_is_refused(folder: Path, kind: str) -> None:
+@pytest.mark.parametrize(("other", "kind"), [(DiskDict, "dict"), (DurableQueue, "queue")])
+def test_folder_of_another_kind_is_refused(folder: Path, other: Any, kind: str) -> None:
     """Both ways, naming both kinds, and nothing moves."""
-    FolderStore(str(folder), kind=kind).close()
+    other(folder).close()
     q = filled(Fifo(folder), ["a"])
 
     for move in (q.flush, q.ingest):
@@ -288,12 +296,25 @@ def test_folder_of_another_kind_is_refused(folder: Path, kind: str) -> None:
     assert drained(q) == ["a"]
 
 
-def test_others_refuse_the_folder(folder: Path) -> None:
-    """A flushed queue is no dict."""
+@pytest.mark.parametrize(("other", "kind"), [(DiskDict, "dict"), (DurableQueue, "queue")])
+def test_others_refuse_the_folder(folder: Path, other: Any, kind: str) -> None:
+    """A flushed queue is nothing else."""
     filled(Fifo(folder), ["a"]).flush()
 
-    with pytest.raises(FormatError, match=r"'flush'.*'dict'"):
-        DiskDict(folder)
+    with pytest.raises(FormatError, match=rf"'flush'.*'{kind}'"):
+        other(folder)
+
+
+def test_queue_that_was_shut_down(folder: Path) -> None:
+    """It can be flushed, and takes nothing back."""
+    q = filled(Fifo(folder), "ab")
+    q.is_shutdown = True  # as its method does in Python 3.13
+    assert q.flush() == 2
+
+    with pytest.raises(diskdict.ShutDown):
+        q.ingest()
+    other = Fifo(folder)
+    assert other.ingest() == 2
 
 
 def test_foreign_folder_is_refused(folder: Path) -> None:
@@ -472,7 +493,7 @@ def test_semaphore_counts_the_folder(folder: Path) -> None:
 
 
 def test_semaphore_may_be_a_factory(folder: Path) -> None:
-    """It is called with the number of items there are."""
+    """What it gives counts those that are there already, too."""
     filled(Fifo(folder), "ab").flush()
     q = filled(Fifo(folder), "c")
     q.semaphore = multiprocessing.Semaphore

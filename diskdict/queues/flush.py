@@ -6,13 +6,14 @@ import contextlib
 import os
 import queue
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from diskdict.backends.file import FolderStore
 from diskdict.codecs import Codec, resolve
-from diskdict.disk import LockLike, absolute
+from diskdict.disk import absolute
 from diskdict.errors import DamagedItemWarning
-from diskdict.lock import Lock, mutation_lock
+from diskdict.mutex import LockLike, mutation_lock
+from diskdict.queues.locks import Semaphore, SemaphoreLike, queue_semaphore
 from diskdict.queues.standard import Found, Processes, Threads, memory_of
 
 
@@ -33,8 +34,8 @@ class FlushQueue:
         they exclude each other without it, between processes too.
     semaphore: optional
         Counts what lies in the folder: released once for each item that is written, acquired, without waiting, once for
-        each that leaves. Or a factory such as ``threading.Semaphore``, which is called once with the number of items
-        that are there; `semaphore` is what it gave from then on. None by default.
+        each that leaves. Or a factory such as ``threading.Semaphore``: from the first use on `semaphore` is what it has
+        given, set to the number of items that are there. None by default.
     codec: str or Codec
         How items are written, ``"json"`` by default; see `diskdict.DiskDict`. The folder keeps it.
     patience: float
@@ -65,7 +66,7 @@ class FlushQueue:
 
     path: str | os.PathLike[str]
     lock: LockLike | None = None
-    semaphore: Lock | Callable[[int], Lock] | None = None
+    semaphore: SemaphoreLike | None = None
     codec: str | Codec = "json"
     patience: float = 60.0
 
@@ -97,7 +98,7 @@ class FlushQueue:
         """Give the folder and the number of the first item to write; at the end those that are there leave memory."""
         there: set[int] = set()
         moved: set[int] = set()
-        semaphore: Lock | None = None
+        semaphore: Semaphore | None = None
         try:
             store = self._opened(codec, create=True)
             try:
@@ -122,7 +123,7 @@ class FlushQueue:
         """Bring back what lies in the folder, in order, as far as there is room; return how many items that were.
 
         The rest stays for the next time; a queue that gives the last or the smallest first is brought those first.
-        Returns 0, and makes nothing, where there is no folder.
+        Returns 0, and makes nothing, where there is no folder. `ShutDown`, where the queue was shut down.
 
         Items leave the folder when all of them are in the queue. Killed in between, what had not left comes back once
         more: other threads have seen none of it, other processes may have. A class whose ``_put`` drops an item, as one
@@ -173,12 +174,14 @@ class FlushQueue:
             on_corrupt="quarantine",
         )
 
-    def _semaphore(self, count: int) -> Lock | None:
-        given = self.semaphore
-        if callable(given) and (isinstance(given, type) or not isinstance(given, Lock)):
-            given = given(count)
-        self.semaphore = given
-        return given
+    def _semaphore(self, count: int) -> Semaphore | None:
+        given, self.semaphore = self.semaphore, queue_semaphore(self.semaphore)
+        if self.semaphore is not given and self.semaphore is not None:
+            while self.semaphore.acquire(False):
+                pass
+            for _ in range(count):
+                self.semaphore.release()
+        return self.semaphore
 
 
 def _key(number: int) -> str:
@@ -232,7 +235,7 @@ class _Source:
         self._store.quarantine(name, payload)
 
     @contextlib.contextmanager
-    def leaving(self, semaphore: Lock | None) -> Iterator[list[str]]:
+    def leaving(self, semaphore: Semaphore | None) -> Iterator[list[str]]:
         """Give a list; at the end those whose names are in it leave the folder, whatever was raised."""
         taken: list[str] = []
         try:

@@ -21,7 +21,8 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol, cast
 
-from diskdict.lock import Lock
+from diskdict.mutex import Lock
+from diskdict.queues.blocking import ShutDown
 
 Found = tuple[str, object]
 """The name of an item elsewhere, and the item."""
@@ -104,8 +105,10 @@ class Threads:
         return read(names)
 
     def put(self, item: object) -> None:
-        """Put an item, or raise `queue.Full`; whatever else is raised, it is not in the queue."""
+        """Put an item, or raise `queue.Full` or `ShutDown`; whatever is raised, it is not in the queue."""
         waiting, size = self._queue, self._queue._qsize()
+        if getattr(waiting, "is_shutdown", False):  # from Python 3.13
+            raise ShutDown
         if 0 < waiting.maxsize <= size:
             raise queue.Full
         try:
