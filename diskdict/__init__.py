@@ -1,5 +1,7 @@
 """diskdict: a dict that lives in a folder, each key one readable file."""
 
+from typing import TYPE_CHECKING
+
 from diskdict.backends import open_store
 from diskdict.codecs import Codec
 from diskdict.datastore import DataStore, get_instance
@@ -34,9 +36,25 @@ from diskdict.repair import Problem, Report
 from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
 
+if TYPE_CHECKING:
+    from diskdict.queues.asynchronous import AsyncDurableQueue
+    from diskdict.queues.tasks import QueueShutDown
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in ("AsyncDurableQueue", "QueueShutDown"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # asyncio takes longer to load than all of this package.
+        from diskdict.queues import asynchronous, tasks
+
+        globals().update(AsyncDurableQueue=asynchronous.AsyncDurableQueue, QueueShutDown=tasks.QueueShutDown)
+        return globals()[name]
+
+
 __all__ = [
     "FOREVER",
     "NOT_SET",
+    "AsyncDurableQueue",
     "ClosedError",
     "Codec",
     "ConflictError",
@@ -65,6 +83,7 @@ __all__ = [
     "Limits",
     "LockUnsupportedError",
     "Problem",
+    "QueueShutDown",
     "ReadOnlyError",
     "Report",
     "ShutDown",

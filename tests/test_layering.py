@@ -47,8 +47,9 @@ LAYERS = (
     ("queues.frame",),
     ("queues.blocking",),
     ("queues.acknowledging",),
-    ("queues.durable", "queues.standard"),
-    ("queues.flush",),
+    ("queues.durable", "queues.standard", "queues.tasks"),
+    ("queues.flush", "queues.lines", "queues.batches"),
+    ("queues.asynchronous",),
     ("queues.__init__",),
     ("jsontext",),
     ("__init__",),
@@ -80,7 +81,7 @@ LAYERS = (
 
 INSIDE_FUNCTIONS = {
     "dbm": "import time, and only for who imports such a file",
-    "diskdict": "an optional extra, which what serves needs",
+    "diskdict": "an optional extra, which what serves needs; import time, and only for who uses asyncio",
     "decimal": "import time, and only where such a value is met",
     "hashlib": "import time, and only for a key too long for a file name",
     "pathlib": "import time, and only for those who ask for a path",
