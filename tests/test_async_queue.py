@@ -246,7 +246,7 @@ class Model(asyncio.Queue[Any]):
 
 
 @given(steps=STEPS, maxsize=st.integers(0, 3))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_behaves_as_that_of_asyncio(tmp_path_factory: pytest.TempPathFactory, steps: list[Any], maxsize: int) -> None:
     """Whatever is done, with cancellations in between: the same comes of it, for the same tasks."""
 

@@ -18,11 +18,12 @@ from diskdict.errors import ClosedError
 from diskdict.mutex import LockLike
 from diskdict.opening import check_choice
 from diskdict.queues.batches import ORDERS, Batched, Batches
+from diskdict.queues.blocking import ShutDown
 from diskdict.queues.given import Counts, Delivery
 from diskdict.queues.letters import DeadLetters
 from diskdict.queues.lines import Lines
 from diskdict.queues.locks import SemaphoreLike
-from diskdict.queues.tasks import errors_of_asyncio, finished, shutdown_of_asyncio
+from diskdict.queues.tasks import QueueShutDown, errors_of_asyncio, finished
 from diskdict.store import Clock, Seconds
 
 R = TypeVar("R")
@@ -282,7 +283,9 @@ class AsyncDurableQueue(Generic[V, G]):
 
     async def _do(self, call: Callable[[], R], *, lasting: bool = True, threaded: bool = False) -> R:
         """Make a call that changes the queue; what is `lasting` is on disk then, where that is promised."""
-        with shutdown_of_asyncio():
+        try:
             if not (threaded or self._threaded):
                 return call()
             return await finished(self._batches.submit(call, finish=lasting and self._threaded))
+        except ShutDown:
+            raise QueueShutDown from None

@@ -23,20 +23,12 @@ else:
 
 
 @contextlib.contextmanager
-def shutdown_of_asyncio() -> Iterator[None]:
-    """Have a queue's `ShutDown` be asyncio's."""
+def errors_of_asyncio() -> Iterator[None]:
+    """Have what a queue raises be what asyncio's raises."""
     try:
         yield
     except ShutDown:
         raise QueueShutDown from None
-
-
-@contextlib.contextmanager
-def errors_of_asyncio() -> Iterator[None]:
-    """Have what a queue raises be what asyncio's raises."""
-    try:
-        with shutdown_of_asyncio():
-            yield
     except queue.Empty:
         raise asyncio.QueueEmpty from None
     except queue.Full:
