@@ -2,9 +2,11 @@
 #
 #   PYTHON=   the interpreter to use       VENV=      where the environment goes
 #   ARGS=     options passed on            DEMO_DIR=  a folder for the demo's store, which is then kept
+#   WORKERS=  how many run the tests; 0: none but pytest itself
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 
 CANDIDATES := python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -26,7 +28,7 @@ demo: $(VENV)/.cli ## store every named character of Unicode and look around in 
 	@$(BIN)/python examples/unicode_names.py $(if $(DEMO_DIR),--dir "$(DEMO_DIR)") $(ARGS)
 
 test: $(VENV)/.test ## run every test, with coverage
-	@$(BIN)/python -m pytest --cov $(ARGS)
+	@$(BIN)/python -m pytest --cov --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## lint, formatting, types, and the layers of the package
 	@$(BIN)/ruff check .
@@ -48,7 +50,7 @@ tools: ## install what only the tests of the page, of other filesystems and of f
 	apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS)
 
 clean: ## remove the environment and everything that was made
-	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An interpreter that was named explicitly and is not the one of the environment makes the environment anew.

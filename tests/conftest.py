@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from clocks import Clock
@@ -21,6 +22,9 @@ from mounts import CannotMountError, mounted
 from tallies import tally
 
 from diskdict.attributes import supported
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 pytest.register_assert_rewrite("store_contract", "mapping_contract")
 
@@ -35,6 +39,26 @@ _announced = pytest.StashKey[list[str]]()
 def announce(pytestconfig: pytest.Config) -> Announce:
     """Say in the summary what could not run on this machine, and what ran in its place."""
     return pytestconfig.stash.setdefault(_announced, []).append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of ``make test`` hands over what it has to say in the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput.update(announced=session.config.stash.get(_announced, []), tally=dict(tally))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take what a worker has handed over: nothing of one that was killed."""
+    said = getattr(node, "workeroutput", {})
+    node.config.stash.setdefault(_announced, []).extend(said.get("announced", []))
+    tally.update(said.get("tally", {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str) -> None:
+    """End the run where a worker dies in a test, most likely because that hung: without them too, it would."""
+    pytest.exit(f"a worker has died in {crashitem}", returncode=1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -113,7 +137,7 @@ def no_descriptor_leak() -> Iterator[None]:
     yield
     if len(open_descriptors()) > len(before):
         gc.collect()  # it takes longer than most tests do, so it runs only where something looks left open
-    patience = time.monotonic() + 1
+    patience = time.monotonic() + 10
     while len(open_descriptors()) > len(before) and time.monotonic() < patience:
         time.sleep(0.01)  # a server in a thread closes a file a little after it has answered
 
@@ -128,7 +152,7 @@ def no_thread_leak() -> Iterator[None]:
 
     left = set(threading.enumerate()) - before
     for thread in left:
-        thread.join(timeout=1)
+        thread.join(timeout=10)
     assert not [thread for thread in left if thread.is_alive()]
 
 

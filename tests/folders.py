@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,19 @@ from diskdict.attributes import Calls
 from diskdict.backends.file import FolderStore
 
 PROBE = b"probe"
+MANY = 100_000
+_FILL = f"""
+import sys
+from diskdict import DiskDict
+with DiskDict(sys.argv[1]) as d:
+    d.update((f"key.{{number:06}}", number) for number in range({MANY}))
+"""
+
+
+def fill(folder: Path) -> None:
+    """Make a store with `MANY` keys, from ``key.000000``, in another process: there nobody notes the lines that run."""
+    environment = os.environ | {"PYTHONPATH": str(Path(attributes.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", _FILL, folder], env=environment, check=True)
 
 
 def _refused(*_: object) -> bytes:

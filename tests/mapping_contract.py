@@ -6,12 +6,13 @@ an empty mapping on the test's clock.
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections import ChainMap, OrderedDict, UserDict
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from datetime import timedelta
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -27,6 +28,7 @@ from diskdict.errors import (
     KeyExistsError,
     LimitError,
 )
+from diskdict.flights import Flights
 from diskdict.limits import Limits
 from diskdict.store import FOREVER
 
@@ -769,20 +771,13 @@ class MappingContract:
     def test_get_or_set_shares_what_expires_at_once(self, d: Dict) -> None:
         """Waiters get the one result even where nothing of it stays."""
         calls = []
-        arrived = threading.Semaphore(0)
 
         def factory() -> int:
-            for _ in range(THREADS - 1):
-                arrived.acquire(timeout=5)
-            threading.Event().wait(0.03)
+            wait_until(lambda: waiting() == THREADS - 1)
             calls.append(1)
             return 7
 
-        def work(_: int) -> int:
-            arrived.release()
-            return d.get_or_set("k", factory, ttl=0)
-
-        assert in_threads(work) == [7] * THREADS
+        assert in_threads(lambda _: d.get_or_set("k", factory, ttl=0)) == [7] * THREADS
         assert calls == [1]
 
     def test_get_or_set_failing_factory(self, d: Dict) -> None:
@@ -808,7 +803,7 @@ class MappingContract:
 
     def test_get_or_set_of_several_keys_at_once(self, d: Dict) -> None:
         """A computation holds up only those who want the same key."""
-        barrier = threading.Barrier(THREADS, timeout=5)
+        barrier = threading.Barrier(THREADS, timeout=30)
 
         def factory() -> int:
             return barrier.wait() * 0 + 1
@@ -827,7 +822,7 @@ class MappingContract:
 
     def test_get_or_set_in_a_circle(self, d: Dict) -> None:
         """Two threads that compute what the other waits for end with an error in one of them."""
-        barrier = threading.Barrier(2, timeout=5)
+        barrier = threading.Barrier(2, timeout=30)
         names = "ab"
 
         def work(number: int) -> object:
@@ -860,7 +855,7 @@ class MappingContract:
         def factory() -> str:
             thread = threading.Thread(target=d.__setitem__, args=("other", 1))
             thread.start()
-            thread.join(5)
+            thread.join(30)
             return "computed" if "other" in d else "blocked"
 
         assert d.get_or_set("k", factory) == "computed"
@@ -1891,6 +1886,17 @@ def has_swept(d: Dict, clock: Any) -> bool:
     alive = len(d)
     clock.tick(5)
     return not alive
+
+
+def waiting() -> int:
+    """Return how many threads wait for what another one computes."""
+    return sum(map(_waits, sys._current_frames().values()))
+
+
+def _waits(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not Flights._wait.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

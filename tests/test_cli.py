@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from folders import fill
 from shell import COMMAND, environment, follow, run, session_of, start
 
 from diskdict import DiskDict, Limits
@@ -287,8 +288,7 @@ def test_stats(here: Answer, filled: Path) -> None:
 
 def test_a_hundred_thousand_keys_end_quietly_on_a_closed_pipe(folder: Path) -> None:
     """`keys | head -1` prints one key, says nothing, and never held what it would have printed."""
-    with Dict(folder) as d:
-        d.update((f"key.{number:06}", number) for number in range(100_000))
+    fill(folder)
     limited = f"ulimit -v 400000; {' '.join(COMMAND)}"
 
     for command, first in (("keys", "key.000000"), ("keys --reverse", "key.099999"), ("keys --json", '"key.000000"')):

@@ -217,7 +217,7 @@ REFUSED = [
     Decimal(1),
     1j,
     frozenset(),
-    object(),
+    pytest.param(object(), id="object()"),
     math.nan,
     (1, math.nan),
 ]

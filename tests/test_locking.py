@@ -559,7 +559,7 @@ def opening(path: Path, between: Callable[[], object]) -> Callable[[], FolderSto
     def sleep(_: float) -> None:
         next(calls, lambda: None)()
 
-    return lambda: FolderStore(str(path), timeout=5, sleep=sleep)
+    return lambda: FolderStore(str(path), timeout=30, sleep=sleep)
 
 
 def test_lock_file_replaced_while_waiting(filled: Path) -> None:
@@ -755,7 +755,7 @@ def test_lock_shared_by_two_dicts(folder: Path) -> None:
         assert lock.taken >= before + 2
 
 
-@pytest.mark.parametrize("lock", [0, "lock", object(), object, list], ids=repr)
+@pytest.mark.parametrize("lock", [0, "lock", pytest.param(object(), id="object()"), object, list], ids=repr)
 def test_what_is_no_lock(folder: Path, lock: object) -> None:
     """It is refused by name, before anything is made."""
     with pytest.raises(TypeError, match="lock= takes a lock or a factory of locks"):

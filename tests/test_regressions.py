@@ -547,7 +547,7 @@ def test_malformed_text_of_a_long_key_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="not the text of a key"):
         keys.decode("=(" + "a" * 16_000)
 
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 5
 
 
 def test_journal_full_of_groups_that_are_none_is_read_at_once() -> None:
@@ -561,7 +561,7 @@ def test_journal_full_of_groups_that_are_none_is_read_at_once() -> None:
     )
 
     assert journal.decode(journal.encode_head(5) + groups).damage
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("name", ["format", "kind", "shards", "limits"])

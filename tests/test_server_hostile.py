@@ -66,7 +66,7 @@ def url(server: Running) -> Iterator[str]:
     yield server.url
     began = time.monotonic()
     assert ask(server.url, "GET", "/healthz").status == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < PATIENCE
     assert _keys(server.url) == before
 
 
@@ -367,7 +367,7 @@ def test_idle_connections_stop_nobody(url: str) -> None:
         found = ask(url, "GET", "/v1/keys/a")
 
     assert found.status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_many_connections_at_once(url: str) -> None:
@@ -1155,7 +1155,7 @@ def test_globs(url: str, glob: str) -> None:
         ask(url, "DELETE", f"/v1/keys/{key}")
 
     assert found.status in (0, 200, 400, 414, 431)
-    assert took < 3
+    assert took < PATIENCE
 
 
 BAD_BATCHES = rb"""

@@ -193,7 +193,7 @@ def test_cleaner_ends_with_its_target() -> None:
     del d
     gc.collect()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
 
     assert len(threads) == 1
     assert not threads[0].is_alive()
@@ -205,7 +205,7 @@ def test_cleaner_ends_with_its_store() -> None:
     d: Dict = StoreDict(store, cleanup_interval=0.001)
     [thread] = [thread for thread in threading.enumerate() if thread.name == "diskdict-cleanup"]
     store.close()
-    thread.join(5)
+    thread.join(30)
 
     assert not thread.is_alive()
     d.close()
