@@ -12,21 +12,14 @@ makes creates after deletes up to 25 times slower, which would mislead. Otherwis
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
-import random
-import shutil
 import signal
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import ujson
 from contenders import (
     FOR_THREADS,
     KNOW_TTL,
@@ -44,10 +37,11 @@ from contenders import (
     OursInterval,
     RawFiles,
     SqliteFull,
+    small_items,
 )
 from large import large_store
 from plots import draw
-from report import Medians, Results, as_json, machine, text, version
+from report import Results, as_json, machine, text, version
 from rows import (
     CONTAINS,
     DELETE,
@@ -71,45 +65,26 @@ from rows import (
     PUT_FULL_THREADS,
     PUT_MANY_FULL,
     PUT_TTL,
-    READS,
-    Row,
 )
 from scratch import ScratchError, filesystem, scratch
 from sizes import by_size
+from turns import Kinds, Turns, blocks, timed
 
 from diskdict import DiskDict
 
 PACKAGES = ("ujson", "xattr", *(kind.package.partition(".")[0] for kind in PEERS if kind.package))
-BLOCK = 100
-"""Operations between two looks at the clock."""
-TURN = 10
-"""Blocks that a contender does before the next one has its turn: enough to have the processor's caches for itself."""
 SYNCED = 1_000
 """Operations of a row of which each waits for the disk."""
 BIG_VALUES, BIG_BLOCK, BIG_BYTES = 60, 2, 1 << 20
-PATIENCE = 5.0
-"""Seconds after which a contender has shown enough of a row that only reads."""
-
-Kinds = Sequence[type[Contender]]
 
 
-class Block(NamedTuple):
-    """Some operations in a row, and what they took together."""
-
-    seconds: float
-    operations: int
-
-
-class Bench:
-    """The state of a run: where, on what, and what came out so far."""
+class Bench(Turns):
+    """A run: on what, and by whom."""
 
     def __init__(self, folder: Path, keys: int, seed: int, peers: Kinds) -> None:
-        self.folder = folder
-        self.random = random.Random(seed)
+        super().__init__(folder, seed)
         self.items = small_items(keys)
         self.kinds: Kinds = (RawFiles, Ours, *peers)
-        self.medians: Medians = {}
-        self.absent: dict[str, str] = {}
 
     def round(self) -> None:
         keys = [key for key, _ in self.items]
@@ -197,94 +172,12 @@ class Bench:
         self.measure(GET_UNCLEAN, lanes, blocks(shuffled))
         self.clear(lanes)
 
-    def fresh(self, kinds: Kinds) -> list[Contender]:
-        """Return a contender of each kind, open on an empty folder; one that cannot be is noted and left out."""
-        lanes = []
-        for kind in kinds:
-            folder = self.folder / kind.name
-            folder.mkdir()
-            try:
-                lane = kind(str(folder))
-                lane.open()
-            except Exception as error:
-                self.note(kind.name, error)
-                shutil.rmtree(folder)
-            else:
-                lanes.append(lane)
-        os.sync()
-        return lanes
-
-    def reopen(self, lanes: list[Contender]) -> None:
-        for lane in lanes:
-            lane.close()
-            lane.open()
-        os.sync()
-
     def warm(self, lanes: list[Contender]) -> None:
         """Let each one load what it keeps of its keys, so that rows of look-ups do not measure that."""
         for lane in lanes:
             for row in (CONTAINS, LEN):
                 if row.name not in lane.without:
                     timed(row, lane, [self.items[0][0]])
-
-    def clear(self, lanes: list[Contender]) -> None:
-        for lane in lanes:
-            lane.close()
-            shutil.rmtree(lane.folder)
-
-    def measure(self, row: Row, lanes: list[Contender], work: Sequence[Sequence[Any]]) -> None:
-        """Do a row with all contenders, block by block, and note the medians of this round."""
-        taken: dict[str, list[Block]] = {lane.name: [] for lane in lanes if row.name not in lane.without}
-        gc.collect()
-        gc.disable()
-        for turn in blocks(work, TURN):
-            for lane in self.random.sample(lanes, len(lanes)):
-                if lane.name in taken:
-                    try:
-                        take_turn(row, lane, turn, taken[lane.name])
-                    except Exception as error:
-                        self.note(f"{lane.name}, {row.name}", error)
-                        del taken[lane.name]
-        gc.enable()
-        for name, done in taken.items():
-            median = statistics.median(block.seconds * 1e6 / block.operations for block in done)
-            self.medians.setdefault(row.name, {}).setdefault(name, []).append(median)
-
-    def note(self, what: str, error: Exception) -> None:
-        self.absent[what] = f"{type(error).__name__}: {error}"
-
-
-def take_turn(row: Row, lane: Contender, turn: Sequence[Sequence[Any]], taken: list[Block]) -> None:
-    """Do some blocks of a row and note each; less, where that would go on for too long."""
-    for work in turn:
-        if row.method in READS and sum(block.seconds for block in taken) > PATIENCE:
-            return
-        taken.append(timed(row, lane, work))
-
-
-def timed(row: Row, lane: Contender, work: Sequence[Any]) -> Block:
-    arguments = lane.items(work) if row.method.startswith("put") else lane.names(work)
-    if row.name in lane.slow:
-        arguments = arguments[:1]
-    method = getattr(lane, row.method)
-    start = time.perf_counter_ns()
-    method(arguments)
-    return Block((time.perf_counter_ns() - start) / 1e9, len(arguments))
-
-
-def small_items(count: int) -> list[Item]:
-    return [(f"customer.{number:06d}", small_value(number)) for number in range(count)]
-
-
-def small_value(number: int) -> dict[str, object]:
-    """Return an object of 100 bytes as JSON."""
-    value = {"id": number, "name": "", "active": number % 2 == 0, "balance": number / 4, "tags": ["a", "b"]}
-    value["name"] = "x" * (100 - len(ujson.dumps(value)))
-    return value
-
-
-def blocks(work: Sequence[Any], size: int = BLOCK) -> list[Sequence[Any]]:
-    return [work[start : start + size] for start in range(0, len(work), size)]
 
 
 def fill_and_die(folder: str, items: Sequence[Item]) -> None:

@@ -33,7 +33,7 @@ class Contender(abc.ABC):
         An empty folder of its own; opened and closed any number of times.
     """
 
-    name: ClassVar[str]
+    name: str
     package: ClassVar[str | None] = None
     without: ClassVar[frozenset[str]] = frozenset()
     """Rows that this store has no operation for."""
@@ -473,6 +473,17 @@ class SqliteFull(SqliteWal):
     """The same with each transaction on disk."""
 
     synchronous = "FULL"
+
+
+def small_items(count: int) -> list[Item]:
+    return [(f"customer.{number:06d}", small_value(number)) for number in range(count)]
+
+
+def small_value(number: int) -> dict[str, object]:
+    """Return an object of 100 bytes as JSON."""
+    value = {"id": number, "name": "", "active": number % 2 == 0, "balance": number / 4, "tags": ["a", "b"]}
+    value["name"] = "x" * (100 - len(ujson.dumps(value)))
+    return value
 
 
 PEERS: tuple[type[Contender], ...] = (
