@@ -18,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench load torture tools clean
+.PHONY: help demo test check bench queues load torture tools clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -38,6 +38,9 @@ check: $(VENV)/.dev ## lint, formatting, types, and the layers of the package
 
 bench: $(VENV)/.bench ## measure beside raw file calls and other stores (as root, or with ARGS="--dir folder")
 	@$(BIN)/python benchmarks/bench.py --plots benchmarks/plots $(ARGS)
+
+queues: $(VENV)/.bench ## measure the queues beside others (as root, or with ARGS="--dir folder")
+	@$(BIN)/python benchmarks/queues.py $(ARGS)
 
 load: $(VENV)/.bench ## measure the server beside a bare route (as root, or with ARGS="--dir folder")
 	@$(BIN)/python benchmarks/serving.py $(ARGS)

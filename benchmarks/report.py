@@ -14,6 +14,7 @@ from rows import FIGURES, ROWS, Row
 from sizes import Costs
 
 OURS = "DiskDict"
+WORD = {True: "met", False: "missed", None: "-"}
 
 Medians = dict[str, dict[str, list[float]]]
 """Row, contender, and its median of each round in microseconds an operation."""
@@ -63,11 +64,11 @@ def verdicts(results: Results, to_beat: Sequence[str]) -> list[Verdict]:
     return found + [ahead_of(results.medians, peer) for peer in to_beat]
 
 
-def ahead_of(medians: Medians, peer: str) -> Verdict:
-    """Say in which rows DiskDict is slower than a peer it has to be ahead of."""
-    compared = [row.name for row in ROWS if {OURS, peer} <= medians.get(row.name, {}).keys()]
+def ahead_of(medians: Medians, peer: str, ours: str = OURS, rows: Sequence[Row] = ROWS) -> Verdict:
+    """Say in which rows ours is slower than a peer it has to be ahead of."""
+    compared = [row.name for row in rows if {ours, peer} <= medians.get(row.name, {}).keys()]
     behind = [
-        name for name in compared if statistics.median(medians[name][OURS]) >= statistics.median(medians[name][peer])
+        name for name in compared if statistics.median(medians[name][ours]) >= statistics.median(medians[name][peer])
     ]
     reached = f"{len(compared) - len(behind)} of {len(compared)}" + (f", not {', '.join(behind)}" if behind else "")
     return Verdict(
@@ -77,8 +78,7 @@ def ahead_of(medians: Medians, peer: str) -> Verdict:
 
 def text(results: Results, to_beat: Sequence[str]) -> str:
     """Return everything as reStructuredText."""
-    word = {True: "met", False: "missed", None: "-"}
-    targets = [(one.name, one.reached, one.target, word[one.met]) for one in verdicts(results, to_beat)]
+    targets = [(one.name, one.reached, one.target, WORD[one.met]) for one in verdicts(results, to_beat)]
     parts = [
         heading("Conditions"),
         *(f"- {name}: {value}" for name, value in results.conditions.items()),
@@ -94,11 +94,11 @@ def text(results: Results, to_beat: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def operations(medians: Medians) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+def operations(medians: Medians, rows: Sequence[Row] = ROWS) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return header and lines of the table of all contenders, in the order in which they first appear."""
     names = list(dict.fromkeys(name for by_name in medians.values() for name in by_name))
     lines = []
-    for row in ROWS:
+    for row in rows:
         values = medians.get(row.name, {})
         lines.append([row.name, *(shown(values.get(name)) for name in names)])
     return ["", *names], lines
@@ -109,8 +109,9 @@ def by_number(costs: Costs) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     sizes = list(dict.fromkeys(size for by_size in costs.values() for size in by_size))
     lines = []
     for name, by_size in costs.items():
-        values = [by_size[size] for size in sizes]
-        lines.append([name, *(shown([value]) for value in values), f"x {values[-1] / values[0]:.2f}"])
+        values = list(by_size.values())
+        cells = (shown([by_size[size]] if size in by_size else None) for size in sizes)
+        lines.append([name, *cells, f"x {values[-1] / values[0]:.2f}"])
     return ["", *(f"{size:,}" for size in sizes), "last to first"], lines
 
 

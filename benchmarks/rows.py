@@ -12,12 +12,15 @@ INDEXED = "zict.File"
 
 
 class Row(NamedTuple):
-    """One operation. `method` is the contender's, `baseline` who the ratio is to, `limit` the ratio aimed at."""
+    """One operation. `method` is the contender's, `baseline` who the ratio is to, `limit` the ratio aimed at.
+
+    Where there is no baseline the aim is to be ahead of all others.
+    """
 
     name: str
     method: str
-    baseline: str
-    limit: float
+    baseline: str = ""
+    limit: float = 1.0
 
 
 class Figure(NamedTuple):
@@ -76,6 +79,33 @@ ROWS = (
     PUT_MANY_FULL,
 )
 READS = {"get", "get_bytes", "contains", "miss", "count", "walk"}
+
+QUEUE_PUT = Row("put", "put")
+QUEUE_GET = Row("get", "get")
+QUEUE_PAIR = Row("put + get", "pair")
+QUEUE_HOLD = Row("get, not acknowledged", "hold")
+QUEUE_TAKE = Row("get + ack", "take")
+QUEUE_PAIR_TAKEN = Row("put + get + ack", "pair_taken")
+QUEUE_PUT_MANY = Row("put_many of 100, an item", "put_many")
+QUEUE_GET_MANY = Row("get_many of 100, an item", "get_many")
+
+
+def full(row: Row) -> Row:
+    """Return the same row for who has it on disk when it returns."""
+    return row._replace(name=f"{row.name}, full")
+
+
+QUEUE_PROCESS = (
+    QUEUE_PUT,
+    QUEUE_GET,
+    QUEUE_PAIR,
+    QUEUE_HOLD,
+    QUEUE_TAKE,
+    QUEUE_PAIR_TAKEN,
+    QUEUE_PUT_MANY,
+    QUEUE_GET_MANY,
+)
+QUEUE_ROWS = (*QUEUE_PROCESS, *(full(row) for row in QUEUE_PROCESS if row is not QUEUE_HOLD))
 
 OPEN = Figure("open and get one", "ms", 2.0)
 INDEX = Figure("index from the snapshot", "ms", 150.0)
