@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, cast
@@ -19,6 +20,7 @@ from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Stat
 
 KEYS: Final = "/v1/keys"
 BATCH: Final = "/v1/batch"
+QUEUES: Final = "/v1/queues"
 JSON_TYPE: Final = "application/json"
 BYTES_TYPE: Final = "application/octet-stream"
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -29,6 +31,18 @@ MOST: Final = 60_000
 """Characters that a key may have in a URL."""
 OPERATIONS: Final = 10_000
 """Operations that a batch may have."""
+
+NAME: Final = "1 to 100 letters, digits, '-', '_' and '.', not beginning with '.'"
+"""What the name of a copy and of a queue is."""
+is_name: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}").fullmatch
+LONGEST_WAIT: Final = 60
+"""Seconds that a request to a queue may wait."""
+MOST_DELIVERIES: Final = 1_000
+"""Deliveries that a request to a queue may ask for."""
+MOST_COUNTED: Final = 999
+"""Where the count of deliveries of an item ends."""
+LONGEST_DELAY: Final = 1_000_000_000
+"""Seconds of a delay and of a visibility."""
 
 Document = Mapping[str, object]
 """A JSON object as it was parsed, with the tags of values as they stand."""
@@ -48,6 +62,13 @@ def path_of(key: str) -> str:
         raise InvalidKeyError(f"a key of {len(segment):,} characters in a URL; {MOST:,} is what servers take")
     # Nothing and dots would be taken for steps of the path.
     return f"{KEYS}/?key={segment}" if key in ("", ".", "..") else f"{KEYS}/{segment}"
+
+
+def queue_path(name: str, *rest: object) -> str:
+    """Return the path of a queue, or of something that belongs to it."""
+    if not isinstance(name, str) or not is_name(name):
+        raise ValueError(f"a name of a queue is {NAME}, not {name!r}")
+    return "/".join([QUEUES, name, *map(str, rest)])
 
 
 def quoted(text: str) -> str:

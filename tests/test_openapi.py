@@ -19,6 +19,7 @@ from schemathesis.hooks import HookContext
 from serving import started
 
 from diskdict import DiskDict, keys
+from diskdict.messages import LONGEST_WAIT
 from diskdict.server import ServedDict, application
 from diskdict.server.openapi import document
 
@@ -41,7 +42,9 @@ def filter_case(context: HookContext, case: Case) -> bool:
 
 
 def without_contradictions(case: Case) -> Case:
-    """Take out what a document of parameters cannot say: that one end is enough, and what a cursor is."""
+    """Take out what a document of parameters cannot say: that one end is enough, what a cursor is; and all waiting."""
+    if isinstance(case.body, dict) and _waits(case.body.get("wait")):
+        case.body["wait"] = 0
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         case.query.pop("cursor", None)
         for part, name in ends_of(case)[1:]:
@@ -50,6 +53,10 @@ def without_contradictions(case: Case) -> Case:
             if case.headers.get(name, "*")[0] not in '"*W':  # schemathesis tries numbers without the quotes
                 del case.headers[name]
     return case
+
+
+def _waits(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 < seconds <= LONGEST_WAIT
 
 
 def ends_of(case: Case) -> list[tuple[MutableMapping[str, Any], str]]:

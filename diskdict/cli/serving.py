@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from diskdict import Limits
 from diskdict.cli.access import codec_hint
 from diskdict.cli.failures import FINE, UsageError
-from diskdict.cli.parsing import STORE, Commands, Options, count
+from diskdict.cli.parsing import STORE, Commands, Options, count, not_negative
 from diskdict.cli.screen import visible
 from diskdict.datastore import LIMITS
+from diskdict.messages import LONGEST_DELAY, MOST_COUNTED
 
 if TYPE_CHECKING:
     from diskdict.server import ServedDict
@@ -38,6 +39,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--max-body", type=count, default=64 << 20, metavar="BYTES", help="64 MiB unless said")
     parser.add_argument("--cache-bytes", type=count, default=32 << 20, metavar="N", help="values to keep in memory")
     parser.add_argument("--backups", metavar="FOLDER", help="for POST /v1/backup; without it STORE.backups")
+    parser.add_argument("--queues", metavar="FOLDER", help="where the queues are; without it STORE.queues")
+    parser.add_argument("--visibility", type=_visibility, default=60.0, metavar="SECONDS", help=_VISIBILITY)
+    parser.add_argument("--max-deliveries", type=_deliveries, metavar="N", help=_DELIVERIES)
 
 
 def serve(options: Options) -> int:
@@ -51,7 +55,10 @@ def serve(options: Options) -> int:
         hosts=tuple(options.allow_host),
         origins=tuple(options.cors),
         max_body=options.max_body,
-        backups=None if options.backups is None else os.path.abspath(options.backups),
+        backups=_folder(options.backups),
+        queues=_folder(options.queues),
+        visibility=options.visibility,
+        max_deliveries=options.max_deliveries,
     )
     with ExitStack() as stack:
         if options.unix_socket is not None:
@@ -65,6 +72,10 @@ def serve(options: Options) -> int:
         said = f"serving {visible(str(served.path))} on {visible(where)}"
         server.run(server.application(served, settings), sock, lambda: print(said, file=sys.stderr, flush=True))  # noqa: T201
     return FINE
+
+
+def _folder(path: str | None) -> str | None:
+    return None if path is None else os.path.abspath(path)
 
 
 def _opened(options: Options) -> ServedDict:
@@ -116,6 +127,20 @@ def _port(text: str) -> int:
     return port
 
 
+def _visibility(text: str) -> float:
+    found = not_negative(text)
+    if not 0 < found <= LONGEST_DELAY:
+        raise argparse.ArgumentTypeError(f"a visibility is a number of seconds above 0, not {text!r}")
+    return found
+
+
+def _deliveries(text: str) -> int:
+    found = count(text)
+    if not 1 <= found <= MOST_COUNTED:
+        raise argparse.ArgumentTypeError(f"deliveries are counted from 1 to {MOST_COUNTED}, not {text!r}")
+    return found
+
+
 def _limits(text: str) -> Limits:
     """Return the limits of a DataStore."""
     try:
@@ -126,12 +151,15 @@ def _limits(text: str) -> Limits:
         raise argparse.ArgumentTypeError(f"{wanted}, not {text!r}") from None
 
 
+_VISIBILITY: Final = "what a new queue has delivered comes back after so long if nobody acknowledges it; 60"
+_DELIVERIES: Final = "what comes back after so many deliveries goes to a new queue's dead letters; as often as it may"
 _LIMITS: Final = "serve a DataStore: JSON objects, at most so many characters a key, bytes a value, bytes in all"
 _EXAMPLES: Final = """\
 diskdict serve --store ~/inventory
 curl localhost:8765/v1/keys/apple
 curl -X PUT localhost:8765/v1/keys/apple --json '{"colour": "red"}'
 diskdict serve --limits 32,16384,1073741824 --port 9000
+diskdict serve --store ~/inventory --queues ~/queues --visibility 300
 diskdict serve --host 0.0.0.0 --token-file ~/token --allow-host inventory.example
 The page is at the address that is printed. Without --store it is a store in the user's data folder.
 Ctrl-C and SIGTERM end it: what is under way is finished, then the store is closed."""

@@ -106,7 +106,7 @@ class Streamed(Response):
         with self._value.stream as stream:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             left = 0 if scope["method"] == "HEAD" else len(self._span)
-            gone = asyncio.ensure_future(_disconnected(receive))
+            gone = asyncio.ensure_future(disconnected(receive))
             try:
                 await self._service.reading(stream.seek, self._value.start + self._span.start)
                 while left and not gone.done():
@@ -120,7 +120,8 @@ class Streamed(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client has gone, or has its answer."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -21,14 +21,17 @@ from starlette.routing import Match, Route
 from diskdict.server.events import Events
 from diskdict.server.exercise import Exercise
 from diskdict.server.gate import Gate
+from diskdict.server.letters import Letters
 from diskdict.server.many import ManyKeys
 from diskdict.server.metrics import Metrics
 from diskdict.server.one import OneKey
 from diskdict.server.openapi import document
 from diskdict.server.problems import HANDLERS, handle, response_of
+from diskdict.server.queues import Queues
 from diskdict.server.served import ServedDict
 from diskdict.server.service import Service
 from diskdict.server.settings import Settings
+from diskdict.server.shared import SharedQueues
 from diskdict.server.whole import Whole
 
 _POLICY: Final = (
@@ -44,14 +47,26 @@ _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"
 
 
 class Application(Starlette):
-    """The routes over a store; ``events`` are its streams, which end when they are closed."""
+    """The routes over a store. ``events`` are its streams and ``queues`` its queues; both have to be ended.
+
+    The queues are opened and closed by the application.
+    """
 
     def __init__(self, served: ServedDict, settings: Settings) -> None:
         self.service = Service(served, settings)
         self.events = Events(self.service)
-        metrics = Metrics(self.service)
-        whole = Whole(self.service, _version())
-        parts = (OneKey(self.service), ManyKeys(self.service), whole, self.events, Exercise(self.service), metrics)
+        self.queues = SharedQueues(self.service)
+        metrics = Metrics(self.service, self.queues.counts)
+        parts = (
+            OneKey(self.service),
+            ManyKeys(self.service),
+            Whole(self.service, _version()),
+            self.events,
+            Exercise(self.service),
+            Queues(self.service, self.queues),
+            Letters(self.queues),
+            metrics,
+        )
         routes = [route for part in parts for route in part.routes()]
         super().__init__(
             routes=[*routes, *_PAGE],
@@ -80,12 +95,14 @@ def _version() -> str:
 @asynccontextmanager
 async def _lifespan(app: Application) -> AsyncIterator[None]:
     app.events.open()
+    app.queues.open()
     # The first question about all keys reads the whole folder; so it is asked before anybody waits for it.
     await app.service.changing(app.service.served.sizes)
     try:
         yield
     finally:
         app.events.close()
+        await app.queues.close()
         app.service.close()
 
 

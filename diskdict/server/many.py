@@ -16,6 +16,7 @@ from diskdict.errors import KeyExistsError
 from diskdict.info import unpack
 from diskdict.patterns import matcher, prefix_of
 from diskdict.server.answers import answer, plain, told
+from diskdict.server.numbers import number_in
 from diskdict.server.paging import Page, Place
 from diskdict.server.problems import bad_request
 from diskdict.server.service import Service
@@ -72,10 +73,10 @@ class ManyKeys:
             self._served.some,
             prefix,
             None if glob is None else matcher(glob),
-            limit=_number(query, "limit", 100, MOST),
+            limit=number_in(query, "limit", 100, MOST),
             reverse=_switch(query, "reverse"),
             after=None if cursor is None else _place_of(cursor),
-            offset=_number(query, "offset", 0, _FARTHEST),
+            offset=number_in(query, "offset", 0, _FARTHEST),
             count=_switch(query, "count"),
         )
         return answer(_listed(page))
@@ -213,13 +214,6 @@ def _version(version: object) -> int | None:
     if isinstance(version, float) and version.is_integer():  # 1.0 is an integer in JSON
         return int(version)
     raise bad_request("the versions of expect are numbers, or null for a key that is missing")
-
-
-def _number(query: Parameters, name: str, default: int, most: int) -> int:
-    given = query.get(name, str(default))
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= most):
-        raise bad_request(f"{name} is a number from 0 to {most}")
-    return int(given)
 
 
 def _switch(query: Parameters, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import accumulate
 from time import perf_counter
 from typing import Final
@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from diskdict.queues.given import Counts
 from diskdict.server.service import Service
 
 _BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,8 +32,10 @@ class Metrics(Collector):
     request to a small value.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, queues: Callable[[], Awaitable[Mapping[str, Counts]]]) -> None:
         self._service = service
+        self._queues = queues
+        self._counts: Mapping[str, Counts] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests: Counter[tuple[str, int]] = Counter()
@@ -45,11 +48,12 @@ class Metrics(Collector):
 
     async def metrics(self, _request: Request) -> Response:
         """Answer with all numbers."""
+        self._counts = await self._queues()
         text = await self._service.changing(generate_latest, self._registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is counted, and keys and bytes of the store at this moment."""
+        """Yield what is counted, and what is in the store and its queues at this moment."""
         requests = CounterMetricFamily(
             "diskdict_http_requests", "Requests by method and status.", labels=("method", "status")
         )
@@ -66,6 +70,11 @@ class Metrics(Collector):
         keys, size = self._service.served.sizes()
         yield GaugeMetricFamily("diskdict_keys", "Keys that have not expired.", value=keys)
         yield GaugeMetricFamily("diskdict_payload_bytes", "Bytes of all values.", value=size)
+        items = GaugeMetricFamily("diskdict_queue_items", "Items by queue and state.", labels=("queue", "state"))
+        for name, counts in self._counts.items():
+            for state, number in counts._asdict().items():
+                items.add_metric((name, state), number)
+        yield items
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: what there is is known when it is asked for."""

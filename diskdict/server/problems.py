@@ -25,6 +25,7 @@ from diskdict.errors import (
     KeyNotFoundError,
     LimitError,
     ReadOnlyError,
+    StoreLockedError,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -40,8 +41,9 @@ _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CorruptValueError, 500),
     (DurabilityError, 503),
     (ClosedError, 503),
+    (StoreLockedError, 503),
 )
-_LIMITS: Final = {"key_chars": 400, "value_bytes": 413, "total_bytes": 507}
+_LIMITS: Final = {"key_chars": 400, "value_bytes": 413, "total_bytes": 507, "queues": 507}
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NAMES: Final = {404: "NotFound", 405: "MethodNotAllowed"}
 

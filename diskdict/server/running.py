@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final, cast
@@ -18,11 +19,15 @@ from uvicorn.server import ServerState
 
 from diskdict.server.application import Application
 
+if sys.platform != "win32":
+    import resource
+
 _HEAD_BYTES: Final = 64 << 10
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _GRACE: Final = 60
 """Seconds that requests which are under way may take after the signal."""
 _BACKLOG: Final = 1_024
+_DESCRIPTORS: Final = 16_384
 
 
 class _Protocol(HttpToolsProtocol):
@@ -92,7 +97,7 @@ def _nobody() -> None:
 
 
 class Server(uvicorn.Server):
-    """A server that ends the streams of events when it is to end, since they would not end by themselves.
+    """A server that ends streams of events and who waits for a queue, which would not end by themselves, when it is to.
 
     ``ready`` is called when it answers, and heeds signals.
     """
@@ -125,6 +130,17 @@ class Server(uvicorn.Server):
         """End: no more requests, those under way are finished."""
         super().handle_exit(sig, frame)
         self._app.events.close()
+        self._app.queues.end()
+
+
+def _allow_descriptors() -> None:
+    """Have as many files open as the system lets this process have, within reason: a queue takes some, a client one."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -163,6 +179,7 @@ def _remove_abandoned(path: str) -> None:
 
 def run(app: Application, sock: socket.socket, ready: Callable[[], object] = _nobody) -> None:
     """Serve until SIGTERM or Ctrl-C, and return when all that was under way is finished. `ready` is as in `Server`."""
+    _allow_descriptors()
     # The server sends itself the signal again when it has ended; by then that has done its work.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:

@@ -26,7 +26,7 @@ class Service:
     """A store that is served, and the threads that do what may take long.
 
     Changes have threads of their own: while one has the store for itself, as verifying has, the others wait, and what
-    is read does not.
+    is read does not. Queues have theirs.
     """
 
     def __init__(self, served: ServedDict, settings: Settings) -> None:
@@ -34,6 +34,7 @@ class Service:
         self.settings = settings
         self._readers = ThreadPoolExecutor(_READERS, "reading")
         self._writers = ThreadPoolExecutor(_WRITERS, "changing")
+        self._queues = ThreadPoolExecutor(_WRITERS, "queueing")
 
     async def reading(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that reads, in a thread."""
@@ -44,6 +45,11 @@ class Service:
         """Call a function that holds the lock of the store, in a thread. Once begun it is done, whoever goes away."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writers, partial(function, *args, **kwargs))
+
+    async def queueing(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that has to do with queues, in a thread. Once begun it is done, whoever goes away."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._queues, partial(function, *args, **kwargs))
 
     async def soon(self, text: str, weight: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that changes one key: at once where that is small, and the store is free and need not sync.
@@ -64,11 +70,15 @@ class Service:
             limit = min(limit, self.settings.max_json)
         return await body_of(request, limit, self.settings.patience)
 
-    async def fields(self, request: Request, known: Collection[str], needed: Collection[str] = ()) -> dict[str, object]:
-        """Return the fields of a body that has to be a JSON object."""
+    async def json_body(self, request: Request) -> bytes:
+        """Return a body that has to be JSON."""
         if media_type(request) != JSON:
             raise unsupported(BYTES, JSON)
-        return object_of(await self.body(request), known, needed)
+        return await self.body(request)
+
+    async def fields(self, request: Request, known: Collection[str], needed: Collection[str] = ()) -> dict[str, object]:
+        """Return the fields of a body that has to be a JSON object."""
+        return object_of(await self.json_body(request), known, needed)
 
     async def fields_if_any(self, request: Request, known: Collection[str]) -> dict[str, object]:
         """Return the fields of a body that is missing or a JSON object."""
@@ -81,3 +91,4 @@ class Service:
         """Wait for what is under way, and end the threads."""
         self._readers.shutdown()
         self._writers.shutdown()
+        self._queues.shutdown()

@@ -25,6 +25,12 @@ class Settings:
         Seconds that a client may send or take nothing.
     backups: str, optional
         The folder in which copies are made; without it ``STORE.backups``, beside the store.
+    queues: str, optional
+        The folder of the queues; without it ``STORE.queues``, beside the store.
+    visibility: float
+        Seconds after which a queue gives back what was not acknowledged, where it was made with nothing else.
+    max_deliveries: int, optional
+        Deliveries after which what is given back goes to the dead letters of a queue, likewise.
     """
 
     token: str | None = None
@@ -34,3 +40,6 @@ class Settings:
     max_json: int = 8 << 20
     patience: float = 30.0
     backups: str | None = None
+    queues: str | None = None
+    visibility: float = 60.0
+    max_deliveries: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from time import monotonic
@@ -14,13 +13,13 @@ from starlette.routing import Route
 
 from diskdict import keys
 from diskdict.disk import Stats
+from diskdict.messages import NAME, is_name
 from diskdict.server.answers import answer
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.service import Service
 from diskdict.server.wire import parameters
 
 _REST: Final = 50
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 class Whole:
@@ -87,8 +86,8 @@ class Whole:
         parameters(request)
         fields = await self._service.fields_if_any(request, ("name",))
         name = fields.get("name", time.strftime("%Y%m%d-%H%M%S"))
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise bad_request("a name of a copy is 1 to 100 letters, digits, '-', '_' and '.', not beginning with '.'")
+        if not isinstance(name, str) or not is_name(name):
+            raise bad_request(f"a name of a copy is {NAME}")
         target = self._backups() / name
         try:
             files = await self._service.changing(self._served.backup, target)

@@ -6,6 +6,7 @@ from diskdict.server.openapi.datastore import datastore_paths
 from diskdict.server.openapi.keys import key_paths
 from diskdict.server.openapi.parts import HEADERS, PARAMETERS, responses
 from diskdict.server.openapi.paths import other_paths
+from diskdict.server.openapi.queues import QUEUE_SCHEMAS, queue_paths
 from diskdict.server.openapi.schemas import SCHEMAS, Json
 
 _TAGS = {
@@ -13,6 +14,8 @@ _TAGS = {
     "keys": "Many keys.",
     "store": "The store as a whole.",
     "server": "The server itself.",
+    "queue": "A queue and what is in it.",
+    "dead letters": "What a queue gives no longer.",
     "datastore": "Create, read and delete JSON objects.",
 }
 
@@ -30,9 +33,9 @@ def document(version: str) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "security": [{"token": []}, {}],
-        "paths": dict(sorted({**key_paths(), **other_paths(), **datastore_paths()}.items())),
+        "paths": dict(sorted({**key_paths(), **other_paths(), **queue_paths(), **datastore_paths()}.items())),
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **QUEUE_SCHEMAS},
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": responses(),

@@ -96,9 +96,9 @@ PROBLEMS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("BadRequest", "A parameter, a header, a key or the body is not what it has to be."),
     401: ("Unauthorized", "`Authorization: Bearer TOKEN` is missing, or the token is another."),
     403: ("Forbidden", "The `Origin` of another site."),
-    404: ("NotFound", "The key is not there, or has expired."),
+    404: ("NotFound", "The key is not there, or has expired; there is no such queue or dead letter."),
     408: ("Timeout", "The body came too slowly."),
-    409: ("Conflict", "What was to be made is there, or the value is no number."),
+    409: ("Conflict", "What was to be made is there, the value is no number, the queue is full."),
     412: ("PreconditionFailed", "The key has not the version that was expected."),
     413: ("TooLarge", "The body is longer than the server takes, or the value longer than the store takes."),
     415: ("UnsupportedMediaType", "A body of a type that is not taken here."),
@@ -106,7 +106,7 @@ PROBLEMS: Final[Mapping[int, tuple[str, str]]] = {
     421: ("HostNotAllowed", "The `Host` is not this server's."),
     500: ("CorruptValue", "The value on disk is damaged."),
     503: ("Unavailable", "The disk refused to make a change durable, or the store is being closed."),
-    507: ("InsufficientStorage", "The store's limit of bytes, or the disk, is full."),
+    507: ("InsufficientStorage", "The store's limit of bytes, or the disk, is full; there are too many queues."),
 }
 
 

@@ -249,10 +249,10 @@ _PROBLEM: Final = {
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "detail": TEXT,
             "key": ref("Key"),
-            "limit": {"enum": ["key_chars", "value_bytes", "total_bytes"]},
+            "limit": {"enum": ["key_chars", "value_bytes", "total_bytes", "queues"]},
             "allowed": COUNT,
             "met": COUNT,
-            "unit": {"enum": ["characters", "bytes"]},
+            "unit": {"enum": ["characters", "bytes", "queues"]},
         },
         "examples": [
             {
