@@ -124,33 +124,41 @@ class Asking:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         body: tuple[str, bytes] | None = None,
+        wait: float = 0.0,
+        again: bool = False,
     ) -> Answer:
         """Return the answer to a request, whose status is one of `answers`; raise what any other says.
 
-        `body` is its type and its bytes. `key` is what a refusal is about.
+        `body` is its type and its bytes. `key` is what a refusal is about. `wait` is how many seconds the server may
+        take before it begins to answer, `again` says that the request may be made twice.
         """
         given = dict(headers or {})
         if body is not None:
             given["Content-Type"] = body[0]
         start = time.time()
-        answer = self._sent(method, path, given, None if body is None else body[1])
+        again = again or method in ("GET", "HEAD")
+        answer = self._sent(method, path, given, None if body is None else body[1], wait, again)
         self._see_date(answer.headers.get("Date"), start)
         if answer.status_code not in answers or not self._is_genuine(answer):
             raise refusal(answer.status_code, _problem(answer), self.url, key)
         self.known = self.known or method != "HEAD"
         return answer
 
-    def _sent(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    def _sent(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, wait: float, again: bool
+    ) -> Answer:
         self.check_open()
-        reading = method in ("GET", "HEAD")
+        timeout = httpx.Timeout(self._timeout, read=self._timeout + wait)
         with vendor_errors(self.url):
-            request = self._connections.build_request(method, self.url + path, headers=headers, content=body)
+            request = self._connections.build_request(
+                method, self.url + path, headers=headers, content=body, timeout=timeout
+            )
             try:
                 return self._connections.send(request)
             except _DROPPED as error:
                 self.check_open()
                 # Ended while it lay idle, most of the time. What might be done twice is not asked for twice.
-                if not (reading or "If-Match" in headers or "If-None-Match" in headers):
+                if not (again or "If-Match" in headers or "If-None-Match" in headers):
                     raise self._cut() from error
             except RuntimeError:
                 self.check_open()
@@ -158,8 +166,8 @@ class Asking:
             try:
                 answer = self._connections.send(request)
             except _DROPPED as error:
-                raise error if reading else self._cut() from error
-            if not reading and answer.status_code in (404, 412):
+                raise error if again else self._cut() from error
+            if not again and answer.status_code in (404, 412):
                 # Perhaps it is the first request that has changed the version.
                 raise self._cut()
             return answer

@@ -1,10 +1,10 @@
-"""The dict of a server that runs elsewhere: `Client`."""
+"""The dict of a server that runs elsewhere, and its queues: `Client`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from diskdict.backends.http import TIMEOUT, HTTPStore
 from diskdict.codecs import Codec, resolve
@@ -12,7 +12,10 @@ from diskdict.core import StoreDict
 from diskdict.errors import ClosedError
 from diskdict.face import K, V
 from diskdict.mutex import LockLike
-from diskdict.store import Clock, Ttl
+from diskdict.remote import RemoteQueue
+from diskdict.store import Clock, Seconds, Ttl, seconds
+
+Kind = Literal["fifo", "lifo", "priority"]
 
 
 class _Options(TypedDict):
@@ -103,6 +106,7 @@ class Client(StoreDict[K, V]):
         self._options = cast(_Options, {name: value for name, value in locals().items() if name in _OPTION_NAMES})
         self._url = url
         resolved = resolve(codec)
+        self._codec = resolved
         store = HTTPStore(
             url,
             token=token,
@@ -113,6 +117,7 @@ class Client(StoreDict[K, V]):
             clock=clock,
             lock=lock,
         )
+        self._asking = store.asking
         try:
             super().__init__(
                 store,
@@ -144,6 +149,46 @@ class Client(StoreDict[K, V]):
         if self._values.held is not None:
             with self._store.exclusive():
                 super().flush()
+
+    def queue(
+        self,
+        name: str,
+        *,
+        kind: Kind | None = None,
+        maxsize: int | None = None,
+        visibility: Seconds | None = None,
+        max_deliveries: int | None = None,
+    ) -> RemoteQueue[Any]:
+        """Return a queue of the server, for any number of processes.
+
+        Parameters
+        ----------
+        name: str
+            1 to 100 letters, digits, ``-``, ``_`` and ``.``, not beginning with a dot.
+        kind: str, optional
+            ``"fifo"`` (the default of a server), ``"lifo"`` or ``"priority"``.
+        maxsize, visibility, max_deliveries: optional
+            As in `DurableQueue`; the server's defaults, if not given. With one of these, or `kind`, the queue is made
+            now, where it is not there; otherwise by the first ``put``.
+
+        Raises
+        ------
+        FormatError
+            The queue was made with something else.
+
+        Notes
+        -----
+        It uses the connections and the codec of this client, and ends with it. Values of a codec other than ``"json"``
+        are bytes to the server, and in that order those of a priority queue.
+        """
+        given = {
+            "kind": kind,
+            "maxsize": maxsize,
+            "visibility": None if visibility is None else seconds(visibility),
+            "max_deliveries": max_deliveries,
+        }
+        making = {field: value for field, value in given.items() if value is not None}
+        return RemoteQueue(self._asking, name, self._codec, making)
 
     def __repr__(self) -> str:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import queue
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, cast
@@ -13,6 +14,7 @@ from diskdict.errors import (
     ConflictError,
     CorruptValueError,
     DurabilityError,
+    FormatError,
     InvalidKeyError,
     InvalidValueError,
     KeyExistsError,
@@ -25,7 +27,8 @@ Problem = Mapping[str, object]
 """A problem document (RFC 9457), empty where there was none."""
 
 _SIMPLE: Final[Mapping[str, type[Exception]]] = {
-    kind.__name__: kind for kind in (InvalidKeyError, InvalidValueError, ConflictError, ReadOnlyError)
+    kind.__name__: kind
+    for kind in (InvalidKeyError, InvalidValueError, ConflictError, FormatError, ReadOnlyError, queue.Full)
 } | {"NotANumber": TypeError}
 _NUMBERS: Final = {
     401: errno.EACCES,

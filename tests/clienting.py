@@ -74,3 +74,31 @@ def _hold(d: Client[str, int], inside: threading.Event, end: threading.Event) ->
     with d.transaction():
         inside.set()
         end.wait()
+
+
+def drain(url: str, queue: str, say: Callable[[object], None]) -> None:
+    """Do jobs, and say each before it is acknowledged, until one is None."""
+    with Client[Any, Any](url) as d:
+        jobs = d.queue(queue)
+        while True:
+            with jobs.processing() as delivery:
+                if delivery.value is None:
+                    return
+                say(delivery.value)
+
+
+def put_on_both_sides_of_a_fork(url: str) -> int:
+    """Put with one queue in two processes at once; return how the second one has ended."""
+    with Client[str, Any](url) as d:
+        jobs = d.queue("jobs")
+        jobs.empty()
+        child = os.fork()
+        code = 1
+        try:
+            for _ in range(20):
+                jobs.put("parent" if child else "child")
+            code = 0
+        finally:
+            if not child:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

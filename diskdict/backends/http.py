@@ -71,9 +71,9 @@ class HTTPStore(Store):
         clock: Clock | None = None,
         lock: LockLike | None = None,
     ) -> None:
-        self._asking = Asking(url, token=token, timeout=timeout, socket=socket, context=context)
-        self._ask, self._understand = self._asking.ask, self._asking.understand
-        self.clock = self._asking.now if clock is None else clock
+        self.asking = Asking(url, token=token, timeout=timeout, socket=socket, context=context)
+        self._ask, self._understand = self.asking.ask, self.asking.understand
+        self.clock = self.asking.now if clock is None else clock
         self._form = Form(codec)
         self._own_lock = lock is None
         self._lock = mutation_lock(lock)
@@ -83,7 +83,7 @@ class HTTPStore(Store):
 
     def abandon(self) -> None:
         """Leave to the parent of a forked child what is the parent's: its connections, and who has its lock."""
-        self._asking.renew()
+        self.asking.renew()
         if self._own_lock:
             self._lock = mutation_lock(None)
         abandon_after_fork(self)
@@ -112,11 +112,11 @@ class HTTPStore(Store):
         answer = self._ask("GET", path_to(key, "info"), 200, 404, key=key)
         if answer.status_code == 404:
             return None
-        return self._understand(messages.stat_of, key, self._asking.document(answer))
+        return self._understand(messages.stat_of, key, self.asking.document(answer))
 
     def contains(self, key: str) -> bool:
         # 200 and 404 any server says of any page; what is beside them in other answers shows who it is.
-        if not self._asking.known:
+        if not self.asking.known:
             return self.stat(key) is not None
         return self._ask("HEAD", path_of(key), 200, 404, key=key).status_code == 200
 
@@ -192,7 +192,7 @@ class HTTPStore(Store):
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         query = f"reverse={'true' if reverse else 'false'}&prefix={quoted(prefix)}"
-        self._asking.check_open()
+        self.asking.check_open()
         return self._walk(query, self._changes)
 
     def _walk(self, query: str, changes: int) -> Iterator[str]:
@@ -202,7 +202,7 @@ class HTTPStore(Store):
             # Few at first: who looks for the first or the last key needs no more.
             further = f"&limit={_PAGE}&cursor={quoted(cursor)}" if cursor else ""
             page = self._listing(query + further)
-            with understanding(self._asking.url):
+            with understanding(self.asking.url):
                 texts = [messages.listed(entry["key"]) for entry in cast(list[dict[str, str]], page["keys"])]
                 cursor = cast(str | None, page["cursor"])
             for text in texts:
@@ -211,12 +211,12 @@ class HTTPStore(Store):
         self._check_unchanged(changes)
 
     def _check_unchanged(self, changes: int) -> None:
-        self._asking.check_open()
+        self.asking.check_open()
         if changes != self._changes:
             raise RuntimeError("dictionary changed size during iteration")
 
     def _listing(self, query: str) -> Document:
-        return self._asking.document(self._ask("GET", f"{KEYS}?{query}", 200))
+        return self.asking.document(self._ask("GET", f"{KEYS}?{query}", 200))
 
     def count(self) -> int:
         page = self._listing("limit=0&count=true")
@@ -226,7 +226,7 @@ class HTTPStore(Store):
         found: dict[str, Record] = {}
         for some in messages.portions(keys):
             results = self._run([operation("get", key) for key in some])
-            with understanding(self._asking.url):
+            with understanding(self.asking.url):
                 pairs = zip(some, results, strict=True)
                 found.update((key, self._form.found(key, result)) for key, result in pairs if result["found"])
         return found
@@ -238,7 +238,7 @@ class HTTPStore(Store):
         with self._lock:
             for some in messages.portions(payloads):
                 done = self._run([self._form.setting(spelled.get(key, key), payloads[key], beside) for key in some])
-                with understanding(self._asking.url):
+                with understanding(self.asking.url):
                     self._changes += not all(result["found"] for result in done)
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
@@ -246,7 +246,7 @@ class HTTPStore(Store):
         with self._lock:
             for some in messages.portions(keys):
                 results = self._run([operation("delete", key) for key in some])
-                with understanding(self._asking.url):
+                with understanding(self.asking.url):
                     told = {key: bool(result["found"]) for key, result in zip(some, results, strict=True)}
                 self._changes += any(told.values())
                 removed.update(told)
@@ -256,7 +256,7 @@ class HTTPStore(Store):
         if limit == 0:
             return 0
         with self._lock:
-            answer = self._asking.document(self._ask("POST", "/v1/cleanup", 200))
+            answer = self.asking.document(self._ask("POST", "/v1/cleanup", 200))
         return self._understand(messages.number, answer, "removed")
 
     # ---- several changes
@@ -281,15 +281,15 @@ class HTTPStore(Store):
 
     def _run(self, operations: Sequence[str], expected: Mapping[str, OnlyIf] | None = None) -> list[Document]:
         body = messages.batch(operations, expected or {})
-        answer = self._asking.document(self._ask("POST", messages.BATCH, 200, body=body))
-        with understanding(self._asking.url):
+        answer = self.asking.document(self._ask("POST", messages.BATCH, 200, body=body))
+        with understanding(self.asking.url):
             results = cast(list[Document], answer["results"])
             if len(results) != len(operations):
                 raise ValueError(f"{len(results)} results of {len(operations)} operations")
         return results
 
     def close(self) -> None:
-        self._asking.close()
+        self.asking.close()
 
 
 def open_url(url: str, *, codec: str, clock: Clock, lock: LockLike | None, limits: Limits | None) -> HTTPStore:
