@@ -175,9 +175,9 @@ def test_every_operation_for_long(case: Case, url: str) -> None:
 
 
 def follow_links(url: str, examples: int, steps: int) -> None:
-    """Write keys, and go on with what the answers link to."""
+    """Write keys, and go on with what the answers link to; but rename none, which would be taken for lost then."""
 
-    class Walk(schema.as_state_machine()):  # type: ignore[misc]
+    class Walk(schema.exclude(path_regex="/rename$").as_state_machine()):  # type: ignore[misc]
         def get_call_kwargs(self, case: Case) -> dict[str, object]:
             return {"base_url": url, "headers": HEADERS}
 
