@@ -6,8 +6,10 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -540,3 +542,94 @@ def test_visibility_of_a_server(folder: Path) -> None:
 
         assert [jobs.get().deliveries, jobs.get().deliveries] == [1, 2]
         wait_until(lambda: jobs.counts() == Counts(0, 0, 0, 1))
+
+
+class Ledger:
+    """What was put and what was done for sure, by threads that go on whatever becomes of the server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self.put: set[tuple[int, int]] = set()
+        self.got: set[tuple[int, int]] = set()
+        self.done: set[tuple[int, int]] = set()
+        self.again: set[tuple[int, int]] = set()
+
+    def produce(self, number: int) -> None:
+        with Client[Any, Any](self._url) as client:
+            jobs = client.queue("jobs")
+            for turn in count():
+                if self._end.is_set():
+                    return
+                with self._lasting(), suppress(queue.Full):
+                    jobs.put((number, turn), timeout=0.2)
+                    self.put.add((number, turn))
+
+    def consume(self) -> None:
+        with Client[Any, Any](self._url) as client:
+            jobs = client.queue("jobs")
+            while not (self._end.is_set() and self.put <= self.got):
+                with self._lasting(), suppress(queue.Empty):
+                    delivery = jobs.get(timeout=0.2)
+                    with self._lock:
+                        self.got.add(delivery.value)
+                        if delivery.value in self.done:
+                            self.again.add(delivery.value)
+                    if jobs.ack(delivery):
+                        with self._lock:
+                            self.done.add(delivery.value)
+
+    @contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._end.wait(0.05)  # the next server needs the time more than this thread does
+
+    def end(self) -> None:
+        self._end.set()
+
+
+def kill_servers(folder: Path, times: int) -> Ledger:
+    """Kill a server so many times while two threads put and two get; return what they know."""
+    with ExitStack() as stack:
+        running = stack.enter_context(started(folder))
+        port = int(running.url.rpartition(":")[2])
+        ledger = Ledger(running.url)
+        stack.enter_context(Client[Any, Any](running.url)).queue("jobs", maxsize=20)
+        acts = [*(partial(ledger.produce, number) for number in range(2)), ledger.consume, ledger.consume]
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        stack.callback(ledger.end)
+        results = [pool.submit(act) for act in acts]
+        for _ in range(times):
+            before = len(ledger.done)
+            wait_until(lambda before=before: len(ledger.done) > before + 20)
+            running.process.kill()
+            running.process.wait()
+            running = stack.enter_context(started(folder, port=port))
+        ledger.end()
+        for result in results:
+            result.result()
+    return ledger
+
+
+def check_ledger(folder: Path, times: int) -> None:
+    """Nothing that was put is lost, nothing that was done comes back."""
+    ledger = kill_servers(folder, times)
+
+    assert ledger.put <= ledger.got
+    assert not ledger.again
+    with DurableQueue[Any, Any](folder.parent / "store.queues" / "jobs") as q:
+        assert not {q.get() for _ in range(q.qsize())} & ledger.done
+
+
+def test_servers_that_are_killed(folder: Path) -> None:
+    """Whenever a server is killed: what was put is done by somebody, what was acknowledged is not given again."""
+    check_ledger(folder, 3)
+
+
+@pytest.mark.torture
+def test_many_servers_that_are_killed(folder: Path) -> None:
+    """The same a hundred times."""
+    check_ledger(folder, 100)
