@@ -77,9 +77,9 @@ class Segments:
             self._cut(segment)
         segment.unsure = True
         write_at(segment.fd, content, segment.end)
-        segment.end += len(content)
         segment.count += 1
         segment.live += 1
+        segment.end += len(content)
         segment.unsure = False
         self.files.changed(segment)
         return number
@@ -101,9 +101,10 @@ class Segments:
         if self._lasting:
             sync_data(segment.fd)
         write_at(segment.fd, WAITING, at)
-        segment.end = number - segment.first
         segment.count += len(pieces)
+        # Before the end: interrupted between, they do not fit what is in memory, and are looked for at the next opening.
         segment.live += len(pieces)
+        segment.end = number - segment.first
         segment.unsure = False
         self.files.changed(segment)
         return numbers
