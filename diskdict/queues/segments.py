@@ -102,7 +102,7 @@ class Segments:
             sync_data(segment.fd)
         write_at(segment.fd, WAITING, at)
         segment.count += len(pieces)
-        # Before the end: interrupted between, they do not fit what is in memory, and are looked for at the next opening.
+        # Before the end: interrupted between, they do not fit what is in memory, and are looked for at the next start.
         segment.live += len(pieces)
         segment.end = number - segment.first
         segment.unsure = False
