@@ -73,7 +73,12 @@ class QueueFolder(Refusing):
         self.segments = Segments(self.data, lasting=lasting, refusal=self.refusal)
         self._shared = SharedSync(self._sync, lambda: self.changes)
         self.unchanged = True
-        self.closed = self._destroyed = False
+        self._left = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the folder was given back."""
+        return self._opened.lockfile is None or self._opened.lockfile.fd < 0
 
     def find(self) -> Content:
         """Return what is in the folder."""
@@ -144,10 +149,11 @@ class QueueFolder(Refusing):
         """Give the folder back; `content`, where it is known, is found again without looking."""
         # A sync under way has its files open.
         with self._shared.turn, contextlib.ExitStack() as stack:
-            stack.callback(setattr, self, "closed", True)
             for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
-            if not (self.closed or self.unchanged or self._destroyed) and self.failure is None:
+            if not (self._left or self.unchanged) and self.failure is None:
+                # Once: interrupted, the next opening looks for what is there.
+                self._left = True
                 self.segments.trim()
                 with self.refusal():
                     sync_filesystem(self.folder.fd)
@@ -158,7 +164,7 @@ class QueueFolder(Refusing):
     def destroy(self) -> None:
         """Remove all of the queue; the folder, too, if nothing else is in it."""
         with self._shared.turn:
-            self._destroyed = True
+            self._left = True
             self._shared.synced = self.changes
             self.folder.remove_tree(DATA)
             for name in (INDEX, LOCK, MANIFEST):
@@ -186,7 +192,6 @@ class QueueFolder(Refusing):
 
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""
-        self.closed = True
         self.segments.files.close_all()
         self.data.close()
         self._ledger.abandon()
