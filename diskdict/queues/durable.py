@@ -169,8 +169,11 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
         return cast(list[G], taken)
 
     def _given(self, change: int) -> None:
-        if self._terms.visibility is None or self._listeners:
+        if self._terms.visibility is None:
             self._after(change)
+        else:
+            # A delivery is not synced: what a power cut forgets of it is that it was counted.
+            self._tell()
 
     def put_nowait(self, item: V, *, delay: Seconds = 0, dedupe_key: str | None = None) -> None:
         """Put without waiting; ``queue.Full`` if there is no room."""

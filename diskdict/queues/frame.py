@@ -186,6 +186,9 @@ class Frame(queue.Queue[V], Generic[V]):
         """Do what is due after a change, when the mutex is free again."""
         if self._waits:
             self._sync(change)
+        self._tell()
+
+    def _tell(self) -> None:
         for listener in self._listeners:
             listener()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -59,11 +60,13 @@ class DeadLetters(Mapping[int, DeadLetter[V]]):
         return new
 
     def requeue_all(self) -> int:
-        """Put all anew that can be decoded; return how many."""
+        """Put all anew that can be decoded, as far as there is room; return how many."""
         done = 0
         for number in list(self):
             try:
                 self.requeue(number)
+            except queue.Full:
+                break
             except (KeyError, ValueError):
                 continue
             done += 1
