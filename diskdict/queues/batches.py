@@ -106,8 +106,7 @@ class Batched(DurableQueue[V, G]):
         if threading.get_ident() != self.batches.thread:
             super()._after(change)
             return
-        for listener in self._listeners:
-            listener()
+        self._tell()
 
 
 class _Lifo(Batched[V, G], DurableLifoQueue[V, G]):

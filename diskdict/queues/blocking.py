@@ -135,5 +135,4 @@ class Blocking(Frame[V]):
                 self._balance()
             self.not_empty.notify_all()
             self.not_full.notify_all()
-        for listener in self._listeners:
-            listener()
+        self._tell()

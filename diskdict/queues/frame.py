@@ -23,8 +23,7 @@ from diskdict.opening import Way, check_choice, check_number, check_perm
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.engine import Engine
 from diskdict.queues.folder import Content, QueueFolder
-from diskdict.queues.given import Terms
-from diskdict.queues.items import MOST_DELIVERIES
+from diskdict.queues.given import checked_terms
 from diskdict.queues.locks import Semaphore, SemaphoreLike, queue_lock, queue_semaphore
 from diskdict.queues.orders import Oldest, Order
 from diskdict.repeating import Repeater, checked_interval
@@ -74,7 +73,7 @@ class Frame(queue.Queue[V], Generic[V]):
         check_number("timeout", timeout)
         check_perm(perm)
         interval = checked_interval("interval", interval)
-        self._terms = _checked_terms(visibility, max_deliveries)
+        self._terms = checked_terms(visibility, max_deliveries)
         resolved = resolve(codec)
         super().__init__(maxsize)
         self._use(queue_lock(lock))
@@ -283,16 +282,6 @@ class Frame(queue.Queue[V], Generic[V]):
             self._use(threading.Lock())
             self.close()
             warnings.warn(f"{self._path} was not closed", ResourceWarning, source=self, stacklevel=1)
-
-
-def _checked_terms(visibility: Seconds | None, max_deliveries: int | None) -> Terms:
-    if visibility is None:
-        if max_deliveries is not None:
-            raise ValueError("max_deliveries= counts deliveries, which only a queue with visibility= has")
-        return Terms(None, None)
-    if max_deliveries is not None and not (type(max_deliveries) is int and 1 <= max_deliveries <= MOST_DELIVERIES):
-        raise ValueError(f"max_deliveries is an int from 1 to {MOST_DELIVERIES}, not {max_deliveries!r}")
-    return Terms(checked_interval("visibility", visibility), max_deliveries)
 
 
 @atexit.register

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Generic, NamedTuple, TypeVar
 
+from diskdict.queues.items import MOST_DELIVERIES
+from diskdict.repeating import checked_interval
+from diskdict.store import Seconds
+
 V = TypeVar("V")
 
 
@@ -34,3 +38,14 @@ class Terms(NamedTuple):
 
     visibility: float | None
     max_deliveries: int | None
+
+
+def checked_terms(visibility: Seconds | None, max_deliveries: int | None) -> Terms:
+    """Return the terms that these options are, or raise ValueError."""
+    if visibility is None:
+        if max_deliveries is not None:
+            raise ValueError("max_deliveries= counts deliveries, which only a queue with visibility= has")
+        return Terms(None, None)
+    if max_deliveries is not None and not (type(max_deliveries) is int and 1 <= max_deliveries <= MOST_DELIVERIES):
+        raise ValueError(f"max_deliveries is an int from 1 to {MOST_DELIVERIES}, not {max_deliveries!r}")
+    return Terms(checked_interval("visibility", visibility), max_deliveries)
