@@ -62,6 +62,7 @@ LAYERS = (
     ("server.conditions",),
     ("server.service", "server.catalogue", "server.line", "server.numbers"),
     ("server.answers", "server.events", "server.metrics", "server.shared"),
+    ("server.handing",),
     ("server.one", "server.many", "server.whole", "server.exercise", "server.queues"),
     ("server.letters",),
     ("server.openapi.schemas",),

@@ -493,6 +493,29 @@ def test_clients_that_go_when_an_item_comes(jobs: Asked) -> None:
         assert jobs.done("ack", delivery)
 
 
+def test_clients_that_are_gone_before_they_are_heard(jobs: Asked) -> None:
+    """A request whose connection has ended behind it takes nothing."""
+    jobs.put("job")
+    for _ in range(20):
+        with connected(jobs.url) as sock:
+            # The end comes in one piece with the request.
+            sock.send(head(jobs.url, "POST", f"{JOBS}/get"), getattr(socket, "MSG_MORE", 0))
+
+        wait_until(lambda: jobs.counts() == (1, 0, 0, 0))
+    assert jobs.values() == ["job"]
+
+
+def test_clients_that_go_when_they_have_their_answer(jobs: Asked) -> None:
+    """What has reached its client is not given back, however soon that hangs up."""
+    jobs.post("put", values=list(range(50)))
+    for number in range(50):
+        with connected(jobs.url) as sock:
+            sock.sendall(head(jobs.url, "POST", f"{JOBS}/get"))
+            assert json.loads(answer(sock).body)["deliveries"][0]["value"] == number
+
+    assert jobs.counts() == (0, 0, 50, 0)
+
+
 def test_client_that_goes_in_the_middle_of_its_answer(jobs: Asked) -> None:
     """An item that did not reach it is given back at once."""
     jobs.put("x" * (6 << 20))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 from collections.abc import Callable, Mapping
 from queue import Empty, Full
 from typing import Final
@@ -12,7 +10,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from diskdict import jsontext
 from diskdict.errors import DiskDictError, FormatError, InvalidValueError, KeyNotFoundError
@@ -20,11 +17,12 @@ from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_COUNTED, MOST_DE
 from diskdict.queues.given import Delivery
 from diskdict.server.answers import answer, disconnected
 from diskdict.server.catalogue import KINDS, Queue
+from diskdict.server.handing import Handing
 from diskdict.server.numbers import seconds_in, whole_in
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.served import SMALL
 from diskdict.server.service import Service
-from diskdict.server.shared import Deliveries, SharedQueue, SharedQueues
+from diskdict.server.shared import SharedQueue, SharedQueues
 from diskdict.server.wire import JSON, decoded, object_of, parameters, untagged
 
 _MADE_WITH: Final = ("kind", "maxsize", "visibility", "max_deliveries")
@@ -176,44 +174,6 @@ class Queues:
         return answer({"removed": await shared.run(lambda queue: queue.clear(), 0, at_once=False)})
 
 
-class Handing(Response):
-    """Waits for deliveries and hands them out; what nobody is there to take is given back."""
-
-    def __init__(self, shared: SharedQueue, count: int, wait: float) -> None:
-        super().__init__(media_type=JSON)
-        self._shared = shared
-        self._count = count
-        self._wait = wait
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(disconnected(receive))
-        deliveries: Deliveries = ()
-        taken = False
-        try:
-            with contextlib.suppress(Empty):
-                deliveries = await self._shared.getters.wait(self._attempt, self._wait, gone)
-            await self._send(deliveries, send)
-            # What does not fit between here and the client is waited for, and one turn of the loop, so that it is known
-            # who has hung up until now.
-            await send({"type": "http.response.body", "body": b"", "more_body": True})
-            await asyncio.sleep(0)
-            taken = not gone.done()
-        finally:
-            gone.cancel()
-            if deliveries and not taken:
-                await self._shared.give_back(deliveries)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _attempt(self) -> Deliveries:
-        return await self._shared.take(self._count)
-
-    async def _send(self, deliveries: Deliveries, send: Send) -> None:
-        body = f'{{"deliveries": [{", ".join(map(_written, deliveries))}]}}'.encode()
-        head = Response(body, media_type=JSON)
-        await send({"type": "http.response.start", "status": 200, "headers": head.raw_headers})
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
 def queue_of(shared: SharedQueues, request: Request) -> SharedQueue:
     """Return the queue that a request without parameters names, whether or not it is there."""
     parameters(request)
@@ -235,11 +195,6 @@ def full(shared: SharedQueue) -> RequestError:
 
 def _missing(shared: SharedQueue) -> RequestError:
     return RequestError(404, KeyNotFoundError.__name__, f"there is no queue {shared.name!r}; the first put makes it")
-
-
-def _written(delivery: Delivery[object]) -> str:
-    beside = json.dumps({"id": delivery.id, "deliveries": delivery.deliveries, "put_time": delivery.put_time})
-    return f'{beside[:-1]}, "value": {jsontext.written(delivery.value)}}}'
 
 
 def _putting(fields: Mapping[str, object]) -> Callable[[Queue], None]:
