@@ -45,7 +45,7 @@ def without_contradictions(case: Case) -> Case:
     """Take out what a document of parameters cannot say: that one end is enough, what a cursor is; and all waiting."""
     if isinstance(case.body, dict) and _waits(case.body.get("wait")):
         case.body["wait"] = 0
-    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+    if _is_positive(case):
         case.query.pop("cursor", None)
         for part, name in ends_of(case)[1:]:
             del part[name]
@@ -53,6 +53,10 @@ def without_contradictions(case: Case) -> Case:
             if case.headers.get(name, "*")[0] not in '"*W':  # schemathesis tries numbers without the quotes
                 del case.headers[name]
     return case
+
+
+def _is_positive(case: Case) -> bool:
+    return case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
 
 
 def _waits(seconds: object) -> bool:
@@ -182,8 +186,8 @@ def follow_links(url: str, examples: int, steps: int) -> None:
             return {"base_url": url, "headers": HEADERS}
 
         def before_call(self, case: Case) -> None:
-            # What is written has to be there later on.
-            for part, name in ends_of(without_contradictions(case)):
+            # What is written has to be there later on; what is wrong on purpose stays so.
+            for part, name in ends_of(without_contradictions(case)) if _is_positive(case) else ():
                 del part[name]
 
     Walk.run(
