@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.queues
 import os
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import faults
 from crash_child import descriptors, left_open
 from deeds import use
+from interrupts import Interrupted
 
 from diskdict import Codec, FlushQueue
 
@@ -50,6 +52,15 @@ def ingest(folder: Path, home: str, fate: faults.Plan) -> Left:
     """Bring back what lies in the folder while `fate` sees the calls."""
     use(home)
     return _moved(jobs(folder), "ingest", fate)
+
+
+def interrupt(folder: Path, way: str, items: list[Any], at: int) -> Left:
+    """Flush or ingest with a Ctrl-C at the place number `at`."""
+    q, interrupted = jobs(folder, items), Interrupted(at)
+    with contextlib.suppress(KeyboardInterrupt), interrupted.armed():
+        getattr(q, way)()
+    astray = [] if q.mutex.acquire(timeout=1) else ["the mutex is held"]
+    return Left(list(q.queue), None, interrupted.where, astray)
 
 
 def _moved(q: Jobs, way: str, fate: faults.Plan) -> Left:

@@ -48,7 +48,8 @@ class FlushQueue:
     be called from a signal handler, which may interrupt who holds it: let it raise, or set an event.
 
     Every item is in memory or in the folder at any time. What `flush` has moved is on disk when it returns. Killed in
-    it, or interrupted, a process has left in the folder what was written by then.
+    it a process has left in the folder what was written by then. Interrupted by Ctrl-C, or where the disk fails to sync
+    or to remove, items may be in both.
 
     Examples
     --------

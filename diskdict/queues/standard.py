@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
-from itertools import islice
+from itertools import islice, repeat, starmap
 from operator import itemgetter
 from typing import Final, Protocol, cast
 
@@ -69,8 +69,8 @@ class Threads:
         return iter(self._out)
 
     def _drain(self) -> None:
-        while self._queue._qsize():
-            self._out.append(self._queue._get())
+        # Without a step between getting and keeping: an interruption leaves nothing in nobody's hands.
+        self._out.extend(starmap(self._queue._get, repeat((), self._queue._qsize())))
         if isinstance(self._queue, queue.LifoQueue):
             self._out.reverse()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import signal
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from crew import Crew
 from flushing import Deadly, Left, jobs
 from stage import both_homes
+from tallies import tally
 
 from diskdict import Codec
 
@@ -37,7 +39,7 @@ def back(folder: Path, codec: str | Codec = "json") -> list[Any]:
     return list(q.queue)
 
 
-def moved(crew: Crew, way: str, **names: object) -> Left:
+def moved(crew: Crew, way: str, /, **names: object) -> Left:
     """Do it in a process of its own. EOFError where that is killed."""
     with crew.actor() as actor:
         left: Left = actor.ask(f"flushing.{way}({', '.join(names)})", **names)
@@ -123,6 +125,23 @@ def test_each_call_of_ingest_fails(movers: Crew, quick: Path, home: str, fail: t
         if sorted(map(str, there + left.waiting)) != sorted(map(str, ITEMS)):
             assert left.error is not None, left
             assert left.where in {"unlink", *CLOSING}, left
+
+
+@pytest.mark.parametrize("way", ["flush", "ingest"])
+def test_interrupted(movers: Crew, quick: Path, way: str) -> None:
+    """After a Ctrl-C at any place, here every eleventh, an item is in memory or in the folder, or in both."""
+    place = random.randrange(1, 12)
+    for number, folder in folders(quick, ITEMS if way == "ingest" else []):
+        at = place + 11 * (number - 1)
+        items = ITEMS if way == "flush" else []
+        left = moved(movers, "interrupt", folder=folder, way=way, items=items, at=at)
+        if not left.where:
+            break
+        assert not left.astray, left
+        there = back(folder)
+        assert there == [item for item in ITEMS if item in there], left
+        assert all(item in there or item in left.waiting for item in ITEMS), left
+    tally["interruptions"] += number
 
 
 def test_killed_while_it_flushes_a_pipe(movers: Crew, quick: Path) -> None:
