@@ -10,7 +10,7 @@ import random
 import threading
 import unittest
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -748,24 +748,52 @@ def test_timeouts_lose_nothing(folder: Path, durability: Any) -> None:
     run(main)
 
 
-def test_cancelled_worker_ends(folder: Path) -> None:
+@pytest.mark.parametrize("patience", [None, 0.0005])
+def test_cancelled_worker_ends(folder: Path, patience: float | None) -> None:
     """A cancellation that came while the disk was waited for strikes as soon as the task waits again."""
 
     async def work(q: Any, done: list[int]) -> None:
         while True:
-            done.append(await q.get())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    done.append(await q.get())
 
     async def main() -> None:
         async with opened(folder, durability="full") as q:
-            for delay in range(20):
+            for number in range(40):
                 done: list[int] = []
-                await q.put(delay)
+                await q.put(number)
                 worker = asyncio.create_task(work(q, done))
-                for _ in range(delay):
+                for _ in range(number % 20):
                     await asyncio.sleep(0.0001)
                 worker.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await worker
-                assert done or await q.get_many(2) == [delay]
+                assert done or await q.get_many(2) == [number]
 
     run(main)
+
+
+@each_durability
+def test_cancelled_while_it_acknowledges(folder: Path, durability: Any) -> None:
+    """What was processed is acknowledged all the same, and what was not is given back."""
+
+    async def work(q: Any) -> None:
+        async with q.processing() as delivery:
+            done.append(delivery.value)
+
+    async def main() -> None:
+        async with opened(folder, durability=durability, visibility=3_600) as q:
+            for number in range(40):
+                await q.put(number)
+                worker = asyncio.create_task(work(q))
+                for _ in range(number % 20):
+                    await asyncio.sleep(0.0001)
+                worker.cancel()
+                await asyncio.gather(worker, return_exceptions=True)
+                assert (await q.counts()).in_flight == 0
+                assert q.qsize() == number + 1 - len(done)
+
+    done: list[int] = []
+    run(main)
+    assert len(done) == len(set(done))

@@ -23,7 +23,7 @@ from diskdict.queues.given import Counts, Delivery
 from diskdict.queues.letters import DeadLetters
 from diskdict.queues.lines import Lines
 from diskdict.queues.locks import SemaphoreLike
-from diskdict.queues.tasks import QueueShutDown, errors_of_asyncio, finished
+from diskdict.queues.tasks import QueueShutDown, errors_of_asyncio, in_thread
 from diskdict.store import Clock, Seconds
 
 R = TypeVar("R")
@@ -193,9 +193,9 @@ class AsyncDurableQueue(Generic[V, G]):
         try:
             yield delivery
         except BaseException:
-            await self.nack(delivery)
+            await self._do(partial(self._queue.nack, delivery), surely=True)
             raise
-        await self.ack(delivery)
+        await self._do(partial(self._queue.ack, delivery), surely=True)
 
     async def peek(self) -> V:
         """Return the value of the next item and leave it; ``asyncio.QueueEmpty`` if there is none."""
@@ -217,7 +217,7 @@ class AsyncDurableQueue(Generic[V, G]):
 
     async def flush(self) -> None:
         """Have on disk, when it returns, what was changed. DurabilityError where the disk does not take it."""
-        await finished(self._batches.submit(self._queue.flush, finish=False))
+        await in_thread(self._batches, self._queue.flush, finish=False, surely=True)
 
     async def join(self) -> None:
         """Wait until all that was put is done."""
@@ -266,11 +266,11 @@ class AsyncDurableQueue(Generic[V, G]):
 
     async def close(self) -> None:
         """Give the folder back; everything is kept. Who waits gets a ClosedError."""
-        await finished(self._batches.submit(self._queue.close, finish=False))
+        await in_thread(self._batches, self._queue.close, finish=False, surely=True)
 
     async def destroy(self) -> None:
         """Close, and remove the queue from the disk. What somebody else has put into the folder stays."""
-        await finished(self._batches.submit(self._queue.destroy, finish=False))
+        await in_thread(self._batches, self._queue.destroy, finish=False, surely=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -281,11 +281,13 @@ class AsyncDurableQueue(Generic[V, G]):
     def __repr__(self) -> str:
         return repr(self._queue).replace(type(self._queue).__name__, type(self).__name__, 1)
 
-    async def _do(self, call: Callable[[], R], *, lasting: bool = True, threaded: bool = False) -> R:
+    async def _do(
+        self, call: Callable[[], R], *, lasting: bool = True, threaded: bool = False, surely: bool = False
+    ) -> R:
         """Make a call that changes the queue; what is `lasting` is on disk then, where that is promised."""
         try:
             if not (threaded or self._threaded):
                 return call()
-            return await finished(self._batches.submit(call, finish=lasting and self._threaded))
+            return await in_thread(self._batches, call, finish=lasting and self._threaded, surely=surely)
         except ShutDown:
             raise QueueShutDown from None

@@ -1,4 +1,4 @@
-"""What tasks do otherwise than threads: other errors, and waiting for a thread without leaving it: `finished`."""
+"""What tasks do otherwise than threads: other errors, and waiting for a thread: `in_thread`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import queue
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
+from diskdict.queues.batches import Batches
 from diskdict.queues.blocking import ShutDown
 
 R = TypeVar("R")
@@ -35,26 +36,37 @@ def errors_of_asyncio() -> Iterator[None]:
         raise asyncio.QueueFull from None
 
 
-async def finished(future: Future[R]) -> R:
-    """Return what a thread makes of it. What has begun is waited for, even by a task that is cancelled meanwhile."""
-    loop = asyncio.get_running_loop()
-    cancelled: asyncio.CancelledError | None = None
+_spared: Final[WeakKeyDictionary[asyncio.Task[object], asyncio.CancelledError]] = WeakKeyDictionary()
+"""Tasks that were cancelled while they could not be, until that strikes."""
+
+
+async def in_thread(batches: Batches, call: Callable[[], R], *, finish: bool, surely: bool = False) -> R:
+    """Have a thread make a call. What has begun is waited for, even by a task that is cancelled meanwhile.
+
+    The cancellation strikes when the task waits for the next time. What has not begun does not begin then, unless
+    `surely`.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None and not surely and (spared := _spared.pop(task, None)) is not None and task.cancelling():
+        raise spared
+    future = batches.submit(call, finish=finish)
     told = asyncio.wrap_future(future, loop=loop)
     while not told.done():
         try:
             await asyncio.wait([told])
         except asyncio.CancelledError as error:
-            if future.cancel():
+            if not surely and future.cancel():
                 raise
-            cancelled = error
-    task = asyncio.current_task()
-    if cancelled is not None and task is not None:
-        loop.call_soon(_cancel_again, task, cancelled)
+            if task is not None:
+                _spared[task] = error
+    if task is not None and task in _spared:
+        loop.call_soon(_strike, task)
     return told.result()
 
 
-def _cancel_again(task: asyncio.Task[object], cancelled: asyncio.CancelledError) -> None:
+def _strike(task: asyncio.Task[object]) -> None:
+    cancelled = _spared.pop(task, None)
     # Not where whoever cancelled it has taken that back, as the end of asyncio.timeout does.
-    if not task.done() and task.cancelling():
+    if cancelled is not None and not task.done() and task.cancelling():
         task.uncancel()
         task.cancel(*cancelled.args)
