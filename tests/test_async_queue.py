@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from clocks import Clock
-from conftest import Announce
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +84,7 @@ def face(folder: Path) -> Iterator[Face]:
         asyncio.run(q.close())
 
 
-def test_cpython_has_tests(announce: Announce) -> None:
+def test_cpython_has_tests(announce: Callable[[str], None]) -> None:
     """They are there, or it is said that they are not."""
     if test_queues is None:
         announce("this interpreter has no test.test_asyncio: CPython's tests of asyncio.Queue were NOT run")
