@@ -117,7 +117,7 @@ class Bench(Turns):
     def by_number(self, sizes: Sequence[int]) -> Costs:
         """Return what operations cost where so many other items wait; queues of one kind take turns."""
         costs: Costs = {}
-        for kind, rows, most in SIZED:
+        for kind, rows, most in SIZED if sizes else ():
             lanes = self.of_sizes([size for size in sizes if size <= most], kind)
             for row in rows:
                 named = row._replace(name=f"{kind.name}: {row.name}")
@@ -196,11 +196,11 @@ def text(bench: Bench, costs: Costs, opened: Costs, conditions: dict[str, object
         table(("what", Ours.name, ""), [(one.name, one.reached, WORD[one.met]) for one in verdicts]),
         heading("Microseconds an operation (median of the rounds' medians)"),
         table(*operations(bench.medians, QUEUE_ROWS)),
-        heading("By number of items that wait (µs an operation)"),
-        table(*by_number(costs)),
-        heading("Opening (ms)"),
-        table(*by_number(opened)),
     ]
+    if costs:
+        parts += [heading("By number of items that wait (µs an operation)"), table(*by_number(costs))]
+    if opened:
+        parts += [heading("Opening (ms)"), table(*by_number(opened))]
     if bench.absent:
         parts += [heading("Not measured"), *(f"- {name}: {reason}" for name, reason in bench.absent.items())]
     return "\n".join(parts)
