@@ -178,8 +178,6 @@ class FlushQueue:
     def _semaphore(self, count: int) -> Semaphore | None:
         given, self.semaphore = self.semaphore, queue_semaphore(self.semaphore)
         if self.semaphore is not given and self.semaphore is not None:
-            while self.semaphore.acquire(False):
-                pass
             for _ in range(count):
                 self.semaphore.release()
         return self.semaphore

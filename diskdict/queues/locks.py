@@ -65,11 +65,13 @@ def queue_lock(lock: LockLike | None) -> threading.Lock:
 
 
 def queue_semaphore(semaphore: SemaphoreLike | None) -> Semaphore | None:
-    """Return the semaphore that was given, or one made by the factory that was."""
+    """Return the semaphore that was given, or one made by the factory that was, counted down to 0."""
     if semaphore is None:
         return None
     given = callable(semaphore) and (isinstance(semaphore, type) or not isinstance(semaphore, Semaphore))
     made = semaphore() if given else semaphore  # type: ignore[operator]
     if not isinstance(made, Semaphore):
         raise TypeError(f"semaphore= takes a semaphore or a factory of semaphores, not {semaphore!r}")
+    while given and made.acquire(False):
+        pass
     return made
