@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
@@ -19,7 +19,7 @@ import pytest
 from clocks import Clock
 from folders import use_sidecars
 from mounts import CannotMountError, mounted
-from tallies import tally
+from tallies import Announce, tally
 
 from diskdict.attributes import supported
 
@@ -31,7 +31,6 @@ pytest.register_assert_rewrite("store_contract", "mapping_contract")
 DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
 
 
-Announce = Callable[[str], None]
 _announced = pytest.StashKey[list[str]]()
 
 

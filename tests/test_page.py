@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import Announce
 from folders import fill
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect, sync_playwright
 from serving import served_here, started
+from tallies import Announce
 
 from diskdict.server import ServedDict, Settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Announce
 from serving import ask, client, served, started
 from shell import COMMAND, environment, follow, run, session_of, start
+from tallies import Announce
 
 from diskdict import DataStore, DiskDict, StoreLockedError
 
