@@ -50,7 +50,9 @@ class Acknowledging(Blocking[V]):
         with self.mutex:
             self._check_delivery(delivery)
             seconds = self._terms.visibility if visibility is None else checked_delay(visibility)
-            return self._engine.extend(delivery.id, delivery.deliveries, cast(float, seconds))
+            done = self._engine.extend(delivery.id, delivery.deliveries, cast(float, seconds))
+            self._came(1)
+        return done
 
     def _check_delivery(self, delivery: Delivery[V]) -> None:
         if self._terms.visibility is None:

@@ -114,9 +114,12 @@ class Blocking(Frame[V]):
     def join(self) -> None:
         with self.all_tasks_done:
             self._check()
+            self._settle()
             while self.unfinished_tasks:
-                self.all_tasks_done.wait()
+                # What is given up when its time has passed is done.
+                self.all_tasks_done.wait(self._next_due())
                 self._check()
+                self._settle()
 
     def shutdown(self, immediate: bool = False) -> None:  # as the standard library has it
         """Have ``put`` raise `ShutDown`, and ``get``, too, when nothing is left; with `immediate` at once.
@@ -127,10 +130,7 @@ class Blocking(Frame[V]):
             self._check()
             self.is_shutdown = True
             if immediate:
-                count = len(self._engine.order)
-                self._engine.order.clear()
-                self._engine.ended = True
-                self._count_done(count)
+                self._count_done(self._engine.end())
                 self.all_tasks_done.notify_all()
                 self._balance()
             self.not_empty.notify_all()

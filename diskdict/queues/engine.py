@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
@@ -11,7 +12,7 @@ from diskdict.errors import CorruptValueError
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.folder import Content, QueueFolder
 from diskdict.queues.given import Counts, Delivery, Terms
-from diskdict.queues.items import MAX_TIME, MOST_DELIVERIES, Damage
+from diskdict.queues.items import MAX_TIME, Damage
 from diskdict.queues.orders import Order
 from diskdict.queues.segmentfiles import Segment
 from diskdict.queues.waiting import Waiting
@@ -39,7 +40,7 @@ class Engine(Generic[V]):
     Notes
     -----
     The caller excludes other threads, and says `QueueFolder.begin` before the first change. ``given_up`` counts the
-    items that went to the ``graveyard``. What takes an item away is done in memory
+    items that went to the ``graveyard``, or are of no use any longer. What takes an item away is done in memory
     first, what adds one last: an interruption leaves an item in the files alone, to be found at the next opening.
     """
 
@@ -56,7 +57,7 @@ class Engine(Generic[V]):
         self._folder = folder
         self._segments = folder.segments
         self.loads = cast(Callable[[bytes], V], codec.loads)
-        self._visibility, self._most = terms.visibility, terms.max_deliveries or MOST_DELIVERIES + 1
+        self._visibility, self._most = terms.visibility, terms.max_deliveries or sys.maxsize
         self._clock = clock
         self.graveyard = graveyard
         content = folder.find()
@@ -65,7 +66,7 @@ class Engine(Generic[V]):
         self._compares = self.order.compares
         self.waiting = Waiting(self.order)
         self.given_up = 0
-        self.ended = False
+        self._ended = False
         self._take_over(content)
 
     def _take_over(self, content: Content) -> None:
@@ -77,7 +78,7 @@ class Engine(Generic[V]):
                 self.waiting.bind(number, mark.key)
             if mark.deliveries:
                 self.waiting.deliveries[number] = mark.deliveries
-            if mark.due > self._clock():
+            if mark.due > self._clock() and mark.deliveries < self._most:
                 self.order.discard(number)
                 self.waiting.delay(number, mark.due)
         for number in spent:
@@ -141,8 +142,18 @@ class Engine(Generic[V]):
             # Interrupted, it is not to come back as one that was never given.
             self.waiting.returning = None
             self._bury(number, f"given {deliveries} times and never acknowledged")
-        elif not self.ended:
+        elif self._ended:
+            self.given_up += 1
+        else:
             self.order.restore(number)
+
+    def end(self) -> int:
+        """Give nothing any longer, and leave all in the folder; return how many items were still to be given."""
+        self._ended = True
+        count = len(self.order) + len(self.waiting.delayed)
+        self.order.clear()
+        self.waiting.delayed.clear()
+        return count
 
     def take(self) -> tuple[V | Delivery[V]] | None:
         """Return the item that comes next, as it is given, or None where there is none."""

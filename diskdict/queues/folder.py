@@ -84,7 +84,12 @@ class QueueFolder(Refusing):
         """Return what is in the folder."""
         names = sorted(name for name, _ in self.data.list() if _NAME.fullmatch(name))
         known = self._known(names)
-        return self._scan(names) if known is None else known
+        if known is not None:
+            return known
+        # It must not fit again, whatever becomes of the lockfile.
+        if self.folder.discard(INDEX):
+            self.folder.sync()
+        return self._scan(names)
 
     def _known(self, names: list[str]) -> Content | None:
         """Return what the last close has written down, None where that is not there or is not of these files."""

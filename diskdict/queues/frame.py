@@ -139,13 +139,14 @@ class Frame(queue.Queue[V], Generic[V]):
             if not self._ready:
                 self._prepare()
             self._engine.settle()
-            self._settled()
+            self._came(len(self._engine.order))
 
     def _settled(self) -> None:
         """Bring what others look at in line with what has become of the items."""
         if self._engine.given_up:
             self._count_done(self._engine.given_up)
             self._engine.given_up = 0
+            self.not_full.notify_all()
         if self._semaphore is not None:
             self._balance()
 
@@ -171,6 +172,9 @@ class Frame(queue.Queue[V], Generic[V]):
             self.not_full.notify_all()
         elif self._putting:
             self.not_full.notify(count)
+        if self._getting:
+            # There may be more; and what is in flight now may come back before any of them looks again.
+            self.not_empty.notify()
         if self._semaphore is not None or self._engine.given_up:
             self._settled()
 
