@@ -152,13 +152,13 @@ class QueueFolder(Refusing):
 
     def close(self, content: Content | None) -> None:
         """Give the folder back; `content`, where it is known, is found again without looking."""
+        # Once: interrupted, the next opening looks for what is there.
+        left, self._left = self._left or self.unchanged or self.failure is not None, True
         # A sync under way has its files open.
         with self._shared.turn, contextlib.ExitStack() as stack:
             for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
-            if not (self._left or self.unchanged) and self.failure is None:
-                # Once: interrupted, the next opening looks for what is there.
-                self._left = True
+            if not left:
                 self.segments.trim()
                 with self.refusal():
                     sync_filesystem(self.folder.fd)
