@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-READING = frozenset(["read", "stat", "fstat", "lseek", "scandir", "getxattr"])
+READING = frozenset(["read", "pread", "stat", "fstat", "lseek", "scandir", "getxattr"])
 CHANGING = frozenset(
     ["write", "pwrite", "replace", "unlink", "mkdir", "utime", "chmod", "fchmod", "setxattr", "removexattr"]
 )
 """What leaves something else on disk than was there; and opening, where that makes a file."""
-CALLS = READING | CHANGING | {"open", "close", "fsync"}
+SYNCING = frozenset(["fsync", "fdatasync"])
+CALLS = READING | CHANGING | SYNCING | {"open", "close"}
 
 Call = Callable[..., Any]
 
@@ -99,9 +100,9 @@ class FailToChange(Fail):
 
 
 class FailToSync(Fail):
-    """As `Fail`, but for nothing else than fsync."""
+    """As `Fail`, but for nothing else than fsync and fdatasync."""
 
-    overlooked = CALLS - {"fsync"}
+    overlooked = CALLS - SYNCING
 
 
 class Refuse(Plan):
