@@ -26,7 +26,7 @@ from diskdict.attributes import supported
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-pytest.register_assert_rewrite("store_contract", "mapping_contract")
+pytest.register_assert_rewrite("store_contract", "mapping_contract", "queue_contract")
 
 DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
 
