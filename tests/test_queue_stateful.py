@@ -309,11 +309,10 @@ class Beside(InFolder):
         untouched = [value for value in old if value in new]
         assert [value for value in seen if value in untouched] == untouched
         assert all(value in old or value in new for value in seen)
-        for fd in descriptors() - unclosed:
-            if self.folders[-1] not in os.readlink(f"/proc/self/fd/{fd}"):
-                os.close(fd)  # Python itself has lost it, between getting it from the system and giving it a name
         self.open_anew(killed)
         self.q.close()
+        for fd in descriptors() - unclosed:
+            os.close(fd)  # Python itself has lost it, between getting it from the system and giving it a name
         found = found_in(self.folder, self.order, **self.options)
         assert explained(found, before, self.model, deed.kind), (found, foreseen(before), foreseen(self.model))
         self.q = CLASSES[self.order](self.folder, **self.options)
