@@ -41,7 +41,7 @@ LAYERS = (
     ("queues.segmentfiles", "queues.letters"),
     ("queues.segments",),
     ("queues.folder",),
-    ("queues.waiting",),
+    ("queues.waiting", "queues.burial"),
     ("queues.given",),
     ("queues.engine",),
     ("queues.frame",),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
 from diskdict.codecs import Codec
-from diskdict.errors import CorruptValueError
+from diskdict.queues.burial import Burial, reason_of
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.folder import Content, QueueFolder
 from diskdict.queues.given import Counts, Delivery, Terms
-from diskdict.queues.items import MAX_TIME, Damage
+from diskdict.queues.items import MAX_TIME
 from diskdict.queues.orders import Order
-from diskdict.queues.segmentfiles import Segment
 from diskdict.queues.waiting import Waiting
 from diskdict.store import Clock
 
@@ -60,6 +58,7 @@ class Engine(Generic[V]):
         self._visibility, self._most = terms.visibility, terms.max_deliveries or sys.maxsize
         self._clock = clock
         self.graveyard = graveyard
+        self._burial = Burial(folder, graveyard)
         content = folder.find()
         self.order = order_of(content.ids, self._value_of)
         self._backwards = self.order.backwards
@@ -85,7 +84,8 @@ class Engine(Generic[V]):
             self.order.discard(number)
             self._give_back(number)
         for segment, damage in content.damaged:
-            self._bury_damage(segment, damage)
+            self.given_up += 1
+            self._burial.bury_damage(segment, damage)
 
     def put(self, payload: bytes, due: float = 0.0, key: str = "") -> int:
         """Add an item and return its id; raise what comparing its value with others raises, having added nothing."""
@@ -201,7 +201,7 @@ class Engine(Generic[V]):
             except Exception as error:  # noqa: BLE001  # whatever a codec raises, the item is to be in nobody's way
                 # First: interrupted between, it is in the file alone, and found at the next opening.
                 order.pop()
-                self._bury(number, _what_is_wrong(error))
+                self._bury(number, reason_of(error))
                 continue
             if not order.is_spoilt(number):
                 return number, value
@@ -264,27 +264,9 @@ class Engine(Generic[V]):
             self.order.discard(number)
 
     def _bury(self, number: int, reason: str) -> None:
-        try:
-            payload = self._segments.read(number)
-            put_time: float | None = self._segments.put_time(number)
-        except CorruptValueError:
-            payload, put_time = self._segments.raw(number), None
-        if self._kept(number, payload, reason, self.waiting.deliveries.get(number, 0), put_time):
-            self._remove(number)
-
-    def _bury_damage(self, segment: Segment, damage: Damage) -> None:
-        if self._kept(segment.first + damage.at, self._segments.content(segment, damage), "damaged", 0, None):
-            self._segments.erase(segment, damage)
-
-    def _kept(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float | None) -> bool:
         self.given_up += 1
-        try:
-            self.graveyard.add(number, payload, reason, deliveries, put_time)
-        except OSError as error:
-            path = self._folder.folder.path
-            warnings.warn(f"item {number} of {path} ({reason}) is left out: {error}", RuntimeWarning, stacklevel=1)
-            return False
-        return True
+        if self._burial.bury(number, reason, self.waiting.deliveries.get(number, 0)):
+            self._remove(number)
 
     def counts(self) -> Counts:
         """Return how many items there are, by what becomes of them."""
@@ -301,9 +283,3 @@ class Engine(Generic[V]):
     def content(self) -> Content:
         """Return what `QueueFolder.find` is to find."""
         return Content(self.waiting.ids(), self.waiting.marks(), [])
-
-
-def _what_is_wrong(error: Exception) -> str:
-    if isinstance(error, CorruptValueError):
-        return f"damaged: {error.detail}"
-    return f"cannot be decoded: {error!r}"
