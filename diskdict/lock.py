@@ -119,6 +119,8 @@ class LockFile:
     may take away protects nothing.
     """
 
+    fd = -1
+
     def __init__(self, folder: Folder, *, shared: bool, timeout: float, sleep: Callable[[float], None]) -> None:
         self._folder = folder
         self.shared = shared
@@ -131,7 +133,7 @@ class LockFile:
             if self.page is None and os.fstat(self.fd).st_nlink > 1:
                 raise FormatError(f"{folder.path}/{LOCK} is a second name of a file that is no lockfile; remove it")
         except BaseException:
-            os.close(self.fd)
+            self.abandon()
             raise
 
     def _open(self) -> int:
@@ -202,6 +204,11 @@ class LockFile:
         """Close without unlocking: the lock is the parent's."""
         fd, self.fd = self.fd, -1
         os.close(fd)
+
+    def __del__(self) -> None:
+        # Interrupted while it was on its way to who asked for it, nobody else can.
+        if self.fd >= 0:
+            self.abandon()
 
 
 if sys.platform == "win32":

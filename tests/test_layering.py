@@ -39,6 +39,7 @@ LAYERS = (
     ("disk",),
     ("datastore", "queues.items", "queues.orders", "queues.locks", "queues.dead"),
     ("queues.segmentfiles", "queues.letters"),
+    ("queues.gaps",),
     ("queues.segments",),
     ("queues.folder",),
     ("queues.waiting", "queues.burial"),

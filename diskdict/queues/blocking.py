@@ -34,6 +34,8 @@ class Blocking(Frame[V]):
         if not self._ready:
             self._prepare()
         if block and timeout is not None and timeout < 0:
+            if self.is_shutdown and not self._engine.order:
+                raise ShutDown
             raise ValueError("'timeout' must be a non-negative number")
         if self._engine.waiting.is_timed:
             self._settle()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from typing import Final
 
-from diskdict.errors import CorruptValueError
+from diskdict.errors import CorruptValueError, DiskDictError
 from diskdict.queues.dead import Graveyard
 from diskdict.queues.folder import QueueFolder
 from diskdict.queues.items import Damage
 from diskdict.queues.segmentfiles import Segment
+
+_LONGEST: Final = 300  # characters of a reason: some errors have the whole value in them
 
 
 class Burial:
@@ -42,7 +45,7 @@ class Burial:
     def _keep(self, number: int, payload: bytes, reason: str, deliveries: int, put_time: float | None) -> bool:
         try:
             self._graveyard.add(number, payload, reason, deliveries, put_time)
-        except OSError as error:
+        except (OSError, DiskDictError) as error:
             path = self._folder.folder.path
             warnings.warn(f"item {number} of {path} ({reason}) is left out: {error}", RuntimeWarning, stacklevel=1)
             return False
@@ -53,4 +56,4 @@ def reason_of(error: Exception) -> str:
     """Return the sentence about an item that reading it has raised."""
     if isinstance(error, CorruptValueError):
         return f"damaged: {error.detail}"
-    return f"cannot be decoded: {error!r}"
+    return f"cannot be decoded: {error!r}"[:_LONGEST]

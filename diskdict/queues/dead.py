@@ -9,7 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import ujson
 
 from diskdict.backends.file import FolderStore
-from diskdict.errors import CorruptValueError
+from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
 from diskdict.layout import MANIFEST
 from diskdict.store import Clock, Record
@@ -67,9 +67,12 @@ class Graveyard:
         self._clock = clock
         self._opening = threading.Lock()
         self._store: FolderStore | None = None
+        self._closed = False
 
     def _opened(self, *, create: bool) -> FolderStore | None:
         with self._opening:
+            if self._closed:
+                raise ClosedError(f"the queue {self._parent.path} is closed; open it again")
             if self._store is None and (create or self._parent.has(f"{FOLDER}/{MANIFEST}")):
                 self._store = FolderStore(
                     f"{self._parent.path}/{FOLDER}",
@@ -122,6 +125,7 @@ class Graveyard:
     def close(self) -> None:
         """Give the store back."""
         with self._opening:
+            self._closed = True
             if self._store is not None:
                 self._store.close()
 

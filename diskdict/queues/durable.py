@@ -113,10 +113,11 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
             if self.is_shutdown or (self.maxsize > 0 and key not in keys):
                 self._wait_for_room(1, block, timeout)
             if key in keys:
-                return keys[key]
-            number = self._engine.put(payload, self._engine.due(delay) if delay else 0.0, key)
-            self.unfinished_tasks += 1
-            self._came(1)
+                number = keys[key]
+            else:
+                number = self._engine.put(payload, self._engine.due(delay) if delay else 0.0, key)
+                self.unfinished_tasks += 1
+                self._came(1)
             change = self._folder.changes
         self._after(change)
         return number
@@ -160,7 +161,7 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
         with self.mutex:
             taken = [self._take(block, timeout)]
             # Those that are taken are gone from the disk: an error behind them is for who asks next.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 while len(taken) < count and (more := self._engine.take()) is not None:
                     taken.append(more[0])
             self._took(len(taken))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
 from diskdict.codecs import Codec
 from diskdict.queues.burial import Burial, reason_of
 from diskdict.queues.dead import Graveyard
-from diskdict.queues.folder import Content, QueueFolder
+from diskdict.queues.folder import Content, Mark, QueueFolder
 from diskdict.queues.given import Counts, Delivery, Terms
 from diskdict.queues.items import MAX_TIME
-from diskdict.queues.orders import Order
+from diskdict.queues.orders import OF_THE_MOMENT, Order
 from diskdict.queues.waiting import Waiting
 from diskdict.store import Clock
 
@@ -60,13 +61,18 @@ class Engine(Generic[V]):
         self.graveyard = graveyard
         self._burial = Burial(folder, graveyard)
         content = folder.find()
-        self.order = order_of(content.ids, self._value_of)
+        self._ended = False
+        away = {number for number, mark in content.marks.items() if self._is_away(mark)}
+        ids = array("q", [number for number in content.ids if number not in away]) if away else content.ids
+        self.order = order_of(ids, self._value_of)
         self._backwards = self.order.backwards
         self._compares = self.order.compares
         self.waiting = Waiting(self.order)
         self.given_up = 0
-        self._ended = False
         self._take_over(content)
+
+    def _is_away(self, mark: Mark) -> bool:
+        return mark.deliveries >= self._most or mark.due > self._clock()
 
     def _take_over(self, content: Content) -> None:
         spent = [number for number, mark in content.marks.items() if mark.deliveries >= self._most]
@@ -77,11 +83,9 @@ class Engine(Generic[V]):
                 self.waiting.bind(number, mark.key)
             if mark.deliveries:
                 self.waiting.deliveries[number] = mark.deliveries
-            if mark.due > self._clock() and mark.deliveries < self._most:
-                self.order.discard(number)
+            if number not in self.order and mark.deliveries < self._most:
                 self.waiting.delay(number, mark.due)
         for number in spent:
-            self.order.discard(number)
             self._give_back(number)
         for segment, damage in content.damaged:
             self.given_up += 1
@@ -131,17 +135,23 @@ class Engine(Generic[V]):
 
     def settle(self) -> None:
         """Have what was delayed or in flight until now be there again."""
-        now = self._clock()
-        while (number := self.waiting.due(now)) is not None:
+        due = self.waiting.due(self._clock())
+        # Without those that are spent first: interrupted, they are not to come back as if they were never given.
+        back = self.waiting.returning = [number for number in due if not self._is_spent(number)]
+        for number in set(due).difference(back):
             self._give_back(number)
-            self.waiting.returning = None
+        if self._ended:
+            self.given_up += len(back)
+        else:
+            self.order.restore_all(back)
+        self.waiting.returning = []
+
+    def _is_spent(self, number: int) -> bool:
+        return self.waiting.deliveries.get(number, 0) >= self._most
 
     def _give_back(self, number: int) -> None:
-        deliveries = self.waiting.deliveries.get(number, 0)
-        if deliveries >= self._most:
-            # Interrupted, it is not to come back as one that was never given.
-            self.waiting.returning = None
-            self._bury(number, f"given {deliveries} times and never acknowledged")
+        if self._is_spent(number):
+            self._bury(number, f"given {self.waiting.deliveries[number]} times and never acknowledged")
         elif self._ended:
             self.given_up += 1
         else:
@@ -161,10 +171,11 @@ class Engine(Generic[V]):
         if found is None:
             return None
         number, value = found
+        size = self._segments.last_size
         self.order.pop()
         try:
             if self._visibility is None:
-                self._remove(number)
+                self._remove(number, size)
                 return (value,)
             put_time = self._segments.put_time(number)
             deliveries = self.waiting.deliveries.get(number, 0) + 1
@@ -172,7 +183,7 @@ class Engine(Generic[V]):
         except OSError:
             self.order.restore(number)
             raise
-        self.waiting.give(number, deliveries, self._clock() + self._visibility)
+        self.waiting.give(number, deliveries, self._clock() + self._visibility, size)
         return (Delivery(value, number, deliveries, put_time),)
 
     def peek(self) -> tuple[V] | None:
@@ -186,7 +197,7 @@ class Engine(Generic[V]):
             return None
         try:
             return (self._value_of(number),)
-        except OSError:
+        except OF_THE_MOMENT:
             raise
         except Exception:  # noqa: BLE001  # it is given up when its turn comes
             return None
@@ -196,7 +207,7 @@ class Engine(Generic[V]):
         while (number := order.first()) is not None:
             try:
                 value = self._value_of(number)
-            except OSError:
+            except OF_THE_MOMENT:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a codec raises, the item is to be in nobody's way
                 # First: interrupted between, it is in the file alone, and found at the next opening.
@@ -212,8 +223,8 @@ class Engine(Generic[V]):
     def _value_of(self, number: int) -> V:
         return self.loads(self._segments.read(number, before=self._backwards))
 
-    def _remove(self, number: int) -> None:
-        self._segments.remove(number)
+    def _remove(self, number: int, size: int = 0) -> None:
+        self._segments.remove(number, size)
         self.waiting.forget(number)
 
     def acknowledge(self, number: int, deliveries: int) -> bool:
@@ -223,7 +234,7 @@ class Engine(Generic[V]):
             return False
         self._take_back(number)
         try:
-            self._remove(number)
+            self._remove(number, 0 if flight is None else flight.size)
         except OSError:
             if flight is None:
                 self.order.restore(number)
@@ -248,10 +259,11 @@ class Engine(Generic[V]):
 
     def extend(self, number: int, deliveries: int, visibility: float) -> bool:
         """Have an item be in flight for so many seconds from now; return False as `acknowledge`."""
+        flight = self.waiting.flights.get(number)
         if not self._is_held(number, deliveries):
             return False
         self._take_back(number)
-        self.waiting.give(number, deliveries, self._clock() + visibility)
+        self.waiting.give(number, deliveries, self._clock() + visibility, 0 if flight is None else flight.size)
         return True
 
     def _is_held(self, number: int, deliveries: int) -> bool:

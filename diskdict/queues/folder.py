@@ -8,10 +8,12 @@ import re
 import sys
 import zlib
 from array import array
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import ujson
 
+from diskdict.errors import DurabilityError
 from diskdict.files import sync_data, sync_filesystem
 from diskdict.layout import DATA, INDEX, LOCK, MANIFEST
 from diskdict.ledger import Ledger
@@ -73,7 +75,20 @@ class QueueFolder(Refusing):
         self.segments = Segments(self.data, lasting=lasting, refusal=self.refusal)
         self._shared = SharedSync(self._sync, lambda: self.changes)
         self.unchanged = True
+        self.refused: Callable[[], Callable[[], None] | None] = lambda: None
         self._left = False
+
+    @contextlib.contextmanager
+    def refusal(self) -> Iterator[None]:
+        """Have a sync that fails in the block be the last, as `Refusing.refusal` does; ``refused`` is told."""
+        try:
+            with super().refusal():
+                yield
+        except DurabilityError:
+            told = self.refused()
+            if told is not None:
+                told()
+            raise
 
     @property
     def closed(self) -> bool:
@@ -82,7 +97,7 @@ class QueueFolder(Refusing):
 
     def find(self) -> Content:
         """Return what is in the folder."""
-        names = sorted(name for name, _ in self.data.list() if _NAME.fullmatch(name))
+        names = sorted(name for name, regular in self.data.list() if regular and _NAME.fullmatch(name))
         known = self._known(names)
         if known is not None:
             return known
@@ -100,10 +115,10 @@ class QueueFolder(Refusing):
             line, _, rest = body.partition(b"\n")
             document = ujson.loads(line)
             segments = []
-            for name, (end, count, live, gaps) in zip(names, document["segments"], strict=True):
+            for name, (end, live, used, gaps) in zip(names, document["segments"], strict=True):
                 if self.data.stat(name).st_size != end:
                     return None
-                segments.append(_segment(name, end, count, live, gaps))
+                segments.append(_segment(name, end, live, used, gaps))
             if document["names"] != names or document["ceiling"] != self._ledger.page.ceiling:
                 return None
             marks = {int(number): Mark(*mark) for number, mark in document["marks"].items()}
@@ -119,7 +134,11 @@ class QueueFolder(Refusing):
         for name in names:
             segment = _segment(name)
             segments.append(segment)
-            _look_through(segment, self.data.read(name), content, last=name == names[-1])
+            # One that was cut and is longer after a power cut ends all the same where the next one begins.
+            after = _NAME.fullmatch(names[len(segments)]) if len(segments) < len(names) else None
+            held = self.data.read(name)
+            length = len(held) if after is None else min(len(held), int(after[1]) - segment.first)
+            _look_through(segment, held[:length], content, last=after is None)
         self.segments.adopt(segments)
         return content
 
@@ -131,14 +150,15 @@ class QueueFolder(Refusing):
     def begin(self) -> None:
         """Say, durably, that the queue is being changed, before the first change."""
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)
         self._ledger.begin()
         self.unchanged = False
+        self.segments.drop_empty()
 
     def sync(self, change: int) -> None:
         """Return once all changes up to `change` are on disk; of the threads that wait one syncs for all."""
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)
         with self.refusal():
             if self._lasting:
                 self._shared.through(change)
@@ -155,7 +175,7 @@ class QueueFolder(Refusing):
         # Once: interrupted, the next opening looks for what is there.
         left, self._left = self._left or self.unchanged or self.failure is not None, True
         # A sync under way has its files open.
-        with self._shared.turn, contextlib.ExitStack() as stack:
+        with self._shared.held(), contextlib.ExitStack() as stack:
             for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
             if not left:
@@ -168,9 +188,10 @@ class QueueFolder(Refusing):
 
     def destroy(self) -> None:
         """Remove all of the queue; the folder, too, if nothing else is in it."""
-        with self._shared.turn:
+        with self._shared.held():
             self._left = True
             self._shared.synced = self.changes
+            self.segments.files.close_all()
             self.folder.remove_tree(DATA)
             for name in (INDEX, LOCK, MANIFEST):
                 self.folder.discard(name)
@@ -186,7 +207,7 @@ class QueueFolder(Refusing):
             # Raised on disk before the next change: this is never taken for what came later.
             "ceiling": self._ledger.page.ceiling,
             "names": [segment.name for segment in segments],
-            "segments": [(segment.end, segment.count, segment.live, segment.gaps) for segment in segments],
+            "segments": [(segment.end, segment.live, segment.used, segment.gaps) for segment in segments],
             "marks": {str(number): mark for number, mark in content.marks.items()},
         }
         body = b"%s\n%s" % (ujson.dumps(document).encode(), _little_endian(content.ids).tobytes())
@@ -217,17 +238,17 @@ def _look_through(segment: Segment, content: bytes, found: Content, *, last: boo
         end = each.end
         if isinstance(each, Damage):
             found.damaged.append((segment, each))
+            segment.damaged += 1
             continue
         at, _, waiting, due, deliveries, key = each
-        segment.count += 1
-        used += end - at
         if waiting:
+            used += end - at
             ids.append(first + at)
             if due or deliveries or key:
                 found.marks[first + at] = Mark(due, deliveries, key)
     segment.end = end if last else len(content)
     segment.live = len(ids) - before
-    segment.gaps = segment.end - used
+    segment.used = used
     segment.unsure = last
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Generic, Self, TypeVar
 from diskdict.backends.file import Durability
 from diskdict.codecs import Codec, resolve
 from diskdict.disk import absolute
-from diskdict.errors import ClosedError, DurabilityError
+from diskdict.errors import ClosedError
 from diskdict.lock import abandon_after_fork
 from diskdict.mutex import LockLike
 from diskdict.opening import Way, check_choice, check_number, check_perm
@@ -90,6 +90,7 @@ class Frame(queue.Queue[V], Generic[V]):
         self._folder = QueueFolder(self._path, resolved.name, way, perm=perm, lasting=lasting, exclusive=self.mutex)
         self._graveyard = Graveyard(self._folder.folder, lasting=lasting, clock=clock)
         self._fill(resolved)
+        self._folder.refused = weakref.WeakMethod(self._change_no_more)
         self._closed = False
         abandon_after_fork(self)
         _live.add(self)  # type: ignore[arg-type]
@@ -126,6 +127,9 @@ class Frame(queue.Queue[V], Generic[V]):
         self._check()
         self._folder.begin()
         self._ready = True
+
+    def _change_no_more(self) -> None:
+        self._ready = False
 
     def _check(self) -> None:
         if self._forked:
@@ -188,26 +192,19 @@ class Frame(queue.Queue[V], Generic[V]):
     def _after(self, change: int) -> None:
         """Do what is due after a change, when the mutex is free again."""
         if self._waits:
-            self._sync(change)
+            self._folder.sync(change)
         self._tell()
 
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
 
-    def _sync(self, change: int) -> None:
-        try:
-            self._folder.sync(change)
-        except DurabilityError:
-            self._ready = False
-            raise
-
     def flush(self) -> None:
         """Have on disk, when it returns, what was changed. DurabilityError where the disk does not take it."""
         with self.mutex:
             self._check()
             change = self._folder.changes
-        self._sync(change)
+        self._folder.sync(change)
 
     def notify(self, listener: Callable[[], object]) -> None:
         """Have `listener` called whenever an item may have come or gone, by whichever thread does that.
@@ -237,10 +234,7 @@ class Frame(queue.Queue[V], Generic[V]):
         with self.mutex:
             if self._closed and self._folder.closed:
                 return
-            self._closed = True
-            self._ready = False
-            for condition in (self.not_empty, self.not_full, self.all_tasks_done):
-                condition.notify_all()
+            self._end()
         with contextlib.ExitStack() as stack:
             for listener in self._listeners:
                 stack.callback(listener)
@@ -256,10 +250,19 @@ class Frame(queue.Queue[V], Generic[V]):
         """Close, and remove the queue from the disk. What somebody else has put into the folder stays."""
         with self.mutex:
             self._check()
-            self._engine.clear()
+            self._end()
         self._graveyard.destroy()
         self._folder.destroy()
         self.close()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._ready = False
+        for condition in (self.not_empty, self.not_full, self.all_tasks_done):
+            condition.notify_all()
+
+    def _init(self, maxsize: int) -> None:
+        """Make no container of items: they are in the files."""
 
     def abandon(self) -> None:
         """Close the copy of this handle in a forked child: unlock nothing, write nothing."""

@@ -24,6 +24,8 @@ WAITING: Final = b"+"
 REMOVED: Final = b"-"
 UNFINISHED: Final = b"?"
 """The state of the first of several items, until all of them are written."""
+MAX_LENGTH: Final = 9_999_999_999
+"""Bytes that can be written down as a length."""
 MAX_KEY: Final = 1_000
 """Characters of a key."""
 MAX_TIME: Final = 9_999_999_999.0

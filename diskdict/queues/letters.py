@@ -60,14 +60,14 @@ class DeadLetters(Mapping[int, DeadLetter[V]]):
         return new
 
     def requeue_all(self) -> int:
-        """Put all anew that can be decoded, as far as there is room; return how many."""
+        """Put all anew that can be decoded and compared, as far as there is room; return how many."""
         done = 0
         for number in list(self):
             try:
                 self.requeue(number)
             except queue.Full:
                 break
-            except (KeyError, ValueError):
+            except (KeyError, ValueError, TypeError):
                 continue
             done += 1
         return done

@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import ClassVar, Final, Protocol, cast
 
+_FEW: Final = 8
 _TRIMMED: Final = 1024  # ids taken from the front that may stay in memory
+
+
+OF_THE_MOMENT: Final = (OSError, MemoryError, RecursionError)
+"""What reading an item raises that is not the item's fault."""
 
 
 class _Comparable(Protocol):
@@ -37,6 +42,11 @@ class Order(abc.ABC):
     @abc.abstractmethod
     def restore(self, number: int) -> None:
         """Add an item where it belongs, unless it is there."""
+
+    def restore_all(self, numbers: list[int]) -> None:
+        """Do what `restore` does with many."""
+        for number in numbers:
+            self.restore(number)
 
     @abc.abstractmethod
     def first(self) -> int | None:
@@ -95,6 +105,15 @@ class _Line(Order):
             self._start = start - 1
         else:
             insort(ids, number, start)
+
+    def restore_all(self, numbers: list[int]) -> None:
+        if len(numbers) <= _FEW:
+            super().restore_all(numbers)
+            return
+        back = [number for number in numbers if number not in self]
+        # Two rising runs are merged by one pass.
+        self._ids = array("q", sorted([*self._ids[self._start :], *sorted(back)]))
+        self._start = 0
 
     def discard(self, number: int) -> bool:
         place = bisect_left(self._ids, number, self._start)
@@ -162,6 +181,7 @@ class Smallest(Order):
     """
 
     compares = True
+    backwards = True
 
     def __init__(self, ids: array[int], value_of: Callable[[int], object]) -> None:
         self._value_of = value_of
@@ -210,7 +230,7 @@ class Smallest(Order):
     def _enter(self, number: int) -> None:
         try:
             self._push(number, self._value_of(number))
-        except OSError:
+        except OF_THE_MOMENT:
             raise
         except Exception:  # noqa: BLE001  # damaged, not to be decoded, not to be compared: whoever takes it finds out
             self._bad.append(number)

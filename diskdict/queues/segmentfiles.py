@@ -16,17 +16,18 @@ Refusal = Callable[[], AbstractContextManager[None]]
 
 
 class Segment:
-    """One file: the number of its first byte, where it ends, how many items were put in it and how many are there."""
+    """One file: the number of its first byte, where it ends, how many items are there and how many bytes they are."""
 
-    __slots__ = ("count", "end", "fd", "first", "gaps", "live", "name", "reserved", "room", "salt", "unsure")
+    __slots__ = ("damaged", "end", "fd", "first", "gaps", "live", "name", "reserved", "room", "salt", "unsure", "used")
 
-    def __init__(self, first: int, salt: int, end: int = 0, count: int = 0, live: int = 0, gaps: int = 0) -> None:
+    def __init__(self, first: int, salt: int, end: int = 0, live: int = 0, used: int = 0, gaps: int = 0) -> None:
         self.name = f"{first:016d}.{salt:08x}.items"
         self.first = first
         self.salt = salt
         self.end = end
-        self.count = count
         self.live = live
+        self.used = used
+        self.damaged = 0  # places that nobody has set aside yet
         self.fd = -1
         self.reserved = 0
         self.room = 0  # where appending needs a closer look
@@ -54,7 +55,7 @@ class SegmentFiles:
     def __init__(self, data: Folder, *, lasting: bool, refusal: Refusal) -> None:
         self._data = data
         self._lasting = lasting
-        self._refusal = refusal
+        self.refusal = refusal
         self._open: dict[int, Segment] = {}
         self._doomed: list[int] = []
         self._syncing = False
@@ -99,7 +100,7 @@ class SegmentFiles:
         """Remove a file; if files are synced, not before what was taken from it is on disk."""
         if self._lasting:
             # Should its name come back after a power cut, its items must not.
-            with self._refusal():
+            with self.refusal():
                 sync_data(self.fd(segment))
         self.close(segment)
         self._unsynced.pop(segment, None)

@@ -10,18 +10,14 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
-from diskdict.errors import CorruptValueError
+from diskdict.errors import CorruptValueError, LimitError
 from diskdict.files import Folder, read_at, reserve, sync_data, write_at
 from diskdict.queues import items
-from diskdict.queues.items import HEAD, REMOVED, UNFINISHED, WAITING, Damage, Entry
+from diskdict.queues.gaps import LONG, close_gaps
+from diskdict.queues.items import HEAD, MAX_LENGTH, REMOVED, UNFINISHED, WAITING, Damage, Entry
 from diskdict.queues.segmentfiles import Refusal, Segment, SegmentFiles
 
-LONG: Final = 1 << 20
-"""Bytes after which a new file is begun."""
 _AHEAD: Final = 64 << 10  # bytes read at a time
-_SPARSE: Final = 4  # times what the items take, before gaps are given back
-_FEW: Final = 8  # files whose gaps do not matter
-_TEMPORARY: Final = ".new"
 _first: Final = attrgetter("first")
 _UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ENODEV})
 
@@ -51,6 +47,7 @@ class Segments:
         self._next: Segment | None = None
         self._window = b""
         self._window_at = 0
+        self._last = self.last_size = 0  # the item that was read last, and its bytes but for a key
 
     def adopt(self, segments: Sequence[Segment]) -> None:
         """Take over the files that are there, in order."""
@@ -77,7 +74,7 @@ class Segments:
             self._cut(segment)
         segment.unsure = True
         write_at(segment.fd, content, segment.end)
-        segment.count += 1
+        segment.used += len(content)
         segment.live += 1
         segment.end += len(content)
         segment.unsure = False
@@ -99,9 +96,10 @@ class Segments:
         segment.unsure = True
         write_at(segment.fd, b"".join(pieces), at)
         if self._lasting:
-            sync_data(segment.fd)
+            with self.files.refusal():
+                sync_data(segment.fd)
         write_at(segment.fd, WAITING, at)
-        segment.count += len(pieces)
+        segment.used += number - segment.first - at
         # Before the end: interrupted between, they do not fit what is in memory, and are looked for at the next start.
         segment.live += len(pieces)
         segment.end = number - segment.first
@@ -117,6 +115,8 @@ class Segments:
         segment.unsure = False
 
     def _with_room(self, wanted: int) -> Segment:
+        if wanted > MAX_LENGTH:
+            raise LimitError("an item", MAX_LENGTH, wanted, "bytes")
         segment = self._all[-1] if self._all else self._begin(0)
         if segment.end + wanted > LONG and segment.end:
             segment = self._begin(segment.first + segment.end)
@@ -130,7 +130,11 @@ class Segments:
     def _begin(self, first: int) -> Segment:
         if self._all:
             self.trim()
-            self._close_gaps()
+            if self._lasting:
+                # Were it longer after a power cut, its zeros would have the numbers of the next file's items.
+                with self.files.refusal():
+                    sync_data(self._all[-1].fd)
+            close_gaps(self._data, self.files, self._all[:-1], lasting=self._lasting)
         # Interrupted, it is begun again under the same name: of two with one number either might be the one.
         if self._next is None or self._next.first != first:
             self._next = Segment(first, int.from_bytes(os.urandom(4)))
@@ -144,8 +148,8 @@ class Segments:
             raise
         self._all.append(segment)
         self._next = None
-        if len(self._all) > 1 and not self._all[-2].live:
-            self._drop(self._all[-2])
+        if len(self._all) > 1:
+            self._drop_if_empty(self._all[-2])
         return segment
 
     def _reserve(self, segment: Segment, end: int) -> None:
@@ -168,18 +172,25 @@ class Segments:
         if 0 <= at < len(self._window) - HEAD:
             payload = items.decode(self._window, at, number, segment.salt)
             if payload is not None:
+                self._last, self.last_size = number, HEAD + len(payload) + 1
                 return payload
         at = self._look(segment, number, before=before)
         payload = items.decode(self._window, at, number, segment.salt)
         if payload is None:
             where = f"{self._data.path}/{segment.name}"
             raise CorruptValueError(number, where, "what lies in the file is not what was put")
+        self._last, self.last_size = number, HEAD + len(payload) + 1
+        if len(self._window) > _AHEAD:
+            # Of a large value its head is all that may be asked for.
+            self._window = self._window[:HEAD]
         return payload
 
     def _look(self, segment: Segment, number: int, *, before: bool) -> int:
         fd, at = self.files.fd(segment), number - segment.first
-        start = max(0, at + _AHEAD // 8 - _AHEAD) if before else at
-        size = min(segment.end - start, _AHEAD)
+        # Who jumps about needs no more than the item.
+        ahead = _AHEAD if abs(number - self._last) < _AHEAD else _AHEAD // 16
+        start = max(0, at + ahead // 8 - ahead) if before else at
+        size = max(0, min(segment.end - start, ahead))
         self._window, self._window_at = read_at(fd, size, start), segment.first + start
         needed = items.size(self._window, at - start)
         if size - (at - start) < needed <= segment.end - at:
@@ -197,15 +208,15 @@ class Segments:
         at = number - segment.first
         return content[at : max(at + HEAD, items.end_of_damage(content, at, segment.first, segment.salt))]
 
-    def remove(self, number: int) -> None:
-        """Remove an item."""
+    def remove(self, number: int, size: int = 0) -> None:
+        """Remove an item, of so many bytes if that is known."""
         segment = self._of(number)
         fd = segment.fd if segment.fd >= 0 else self.files.fd(segment)
         write_at(fd, REMOVED, number - segment.first)
+        segment.used -= size or segment.used // max(1, segment.live)
         segment.live -= 1
         self.files.changed(segment)
-        if not segment.live and segment is not self._all[-1]:
-            self._drop(segment)
+        self._drop_if_empty(segment)
 
     def amend(self, number: int, due: float, deliveries: int) -> None:
         """Write down when an item can be had and how often it was given."""
@@ -220,18 +231,30 @@ class Segments:
     def erase(self, segment: Segment, damage: Damage) -> None:
         """Have what is damaged be no item."""
         write_at(self.files.fd(segment), bytes(damage.end - damage.at), damage.at)
+        segment.damaged -= 1
         self.files.changed(segment)
 
     def clear(self) -> None:
         """Remove all items."""
         for segment in self._all[:-1]:
+            # Should it not go, nothing is to be in it.
+            os.ftruncate(self.files.fd(segment), 0)
             self._drop(segment)
         for segment in self._all:
             for entry in list(self.look_through(segment)):
                 if isinstance(entry, Entry) and entry.waiting:
                     write_at(self.files.fd(segment), REMOVED, entry.at)
-            segment.live = 0
+            segment.live = segment.used = 0
             self.files.changed(segment)
+
+    def drop_empty(self) -> None:
+        """Remove the files that a process which was killed has left without items."""
+        for segment in self._all[:-1]:
+            self._drop_if_empty(segment)
+
+    def _drop_if_empty(self, segment: Segment) -> None:
+        if not segment.live and not segment.damaged and segment is not self._all[-1]:
+            self._drop(segment)
 
     def look_through(self, segment: Segment) -> Iterator[Entry | Damage]:
         """Yield what a file holds."""
@@ -246,44 +269,10 @@ class Segments:
 
     def _drop(self, segment: Segment) -> None:
         self._all.remove(segment)
+        self._near = self._all[-1]
         # Its items are gone. Where the file cannot go, it is found to be empty at the next opening.
         with contextlib.suppress(OSError):
             self.files.remove(segment)
-
-    def _close_gaps(self) -> None:
-        if len(self._all) <= _FEW:
-            return
-        sizes = [segment.end - segment.gaps for segment in self._all]
-        used = sum(size * each.live // max(1, each.count) for size, each in zip(sizes, self._all, strict=True))
-        if sum(sizes) < _SPARSE * used + _FEW * LONG:
-            return
-        for segment in sorted(self._all[:-1], key=lambda each: each.live * LONG // max(1, each.count))[: _FEW // 2]:
-            with contextlib.suppress(OSError):
-                self._rewrite(segment)
-
-    def _rewrite(self, segment: Segment) -> None:
-        """Write a file anew with what is left in it, all in its place: what is not written takes no space."""
-        kept = [each for each in self.look_through(segment) if isinstance(each, Damage) or each.waiting]
-        if len(kept) == segment.count:
-            return
-        fd = self._data.create(_TEMPORARY)
-        try:
-            for each in kept:
-                write_at(fd, read_at(self.files.fd(segment), each.end - each.at, each.at), each.at)
-            os.ftruncate(fd, segment.end)
-            # Always: a power cut must not have the new name without what is long on disk under the old one.
-            sync_data(fd)
-            # Interrupted anywhere from here, it is opened again by its name, whichever file has that by then.
-            self.files.close(segment)
-            self._data.replace(_TEMPORARY, segment.name)
-            if self._lasting:
-                self._data.sync()
-        except BaseException:
-            self._data.discard(_TEMPORARY)
-            raise
-        finally:
-            os.close(fd)
-        segment.count, segment.gaps = len(kept), segment.end - sum(each.end - each.at for each in kept)
 
     def trim(self) -> None:
         """Give back what was reserved and is not used."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from diskdict.queues.folder import Mark
 from diskdict.queues.orders import Order
 
+_FEW: Final = 64
+
 
 class Flight(NamedTuple):
-    """An item that was given and is not acknowledged: how often it was given, and until when it stays away."""
+    """An item that was given and is not acknowledged: how often it was given, until when it stays away, its bytes."""
 
     deliveries: int
     until: float
+    size: int
 
 
 class Waiting:
@@ -38,7 +41,7 @@ class Waiting:
         self.keys: dict[str, int] = {}
         self._key_of: dict[int, str] = {}
         self._times: list[tuple[float, int]] = []
-        self.returning: int | None = None  # taken from the times, and not among those that can be had yet
+        self.returning: list[int] = []  # taken from the times, and not among those that can be had yet
 
     def __len__(self) -> int:
         return len(self.order) + len(self.delayed) + len(self.flights)
@@ -46,7 +49,7 @@ class Waiting:
     @property
     def is_timed(self) -> bool:
         """Whether anything is delayed or in flight."""
-        return bool(self._times) or self.returning is not None
+        return bool(self._times) or bool(self.returning)
 
     @property
     def next_time(self) -> float | None:
@@ -63,31 +66,38 @@ class Waiting:
     def is_due(self, now: float) -> bool:
         """Return whether anything that was delayed or in flight can be had again."""
         times = self._times
-        return (bool(times) and times[0][0] <= now) or self.returning is not None
+        return (bool(times) and times[0][0] <= now) or bool(self.returning)
 
-    def due(self, now: float) -> int | None:
-        """Return an item that was delayed or in flight until now, and is neither any longer: it is ``returning``."""
+    def due(self, now: float) -> list[int]:
+        """Return the items that were delayed or in flight until now: they are neither any longer, but ``returning``."""
         times = self._times
-        while self.returning is None and times and times[0][0] <= now:
+        while times and times[0][0] <= now:
             time, number = times[0]
             if self._is_current(time, number):
-                self.returning = number
+                self.returning.append(number)
             heapq.heappop(times)
-        if self.returning is not None:
-            self.delayed.pop(self.returning, None)
-            self.flights.pop(self.returning, None)
+            if self.returning:
+                self.delayed.pop(self.returning[-1], None)
+                self.flights.pop(self.returning[-1], None)
         return self.returning
 
     def delay(self, number: int, until: float) -> None:
         """Have an item wait."""
         self.delayed[number] = until
-        heapq.heappush(self._times, (until, number))
+        self._expect(until, number)
 
-    def give(self, number: int, deliveries: int, until: float) -> None:
+    def give(self, number: int, deliveries: int, until: float, size: int) -> None:
         """Have an item be in flight."""
-        self.flights[number] = Flight(deliveries, until)
+        self.flights[number] = Flight(deliveries, until, size)
         self.deliveries[number] = deliveries
-        heapq.heappush(self._times, (until, number))
+        self._expect(until, number)
+
+    def _expect(self, time: float, number: int) -> None:
+        heapq.heappush(self._times, (time, number))
+        if len(self._times) > 2 * (len(self.delayed) + len(self.flights)) + _FEW:
+            # Most are of items that were acknowledged, or given for longer.
+            self._times = [each for each in self._times if self._is_current(*each)]
+            heapq.heapify(self._times)
 
     def bind(self, number: int, key: str) -> None:
         """Keep the ``dedupe_key`` of an item."""
@@ -104,7 +114,7 @@ class Waiting:
 
     def clear(self) -> None:
         """Forget all items."""
-        self.returning = None
+        self.returning = []
         self.order.clear()
         for each in (self.delayed, self.flights, self.deliveries, self.keys, self._key_of, self._times):
             each.clear()
