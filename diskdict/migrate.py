@@ -1,0 +1,103 @@
+"""All records of one store to another, as they are: `migrate`."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from diskdict.errors import ConflictError, CorruptValueError, KeyExistsError
+from diskdict.info import unpack
+from diskdict.keys import decode
+from diskdict.opening import check_choice
+from diskdict.scanning import Progress
+from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Store
+
+OnConflict = Literal["error", "skip", "overwrite"]
+_SAME: Final = 1.0  # seconds by which clocks, and times that were written down, may differ
+
+
+class Migrated(NamedTuple):
+    """How many keys were copied now, were there already as they are, were left as they are there."""
+
+    copied: int
+    there: int
+    skipped: int
+
+
+def migrate(
+    source: Store,
+    target: Store,
+    batch_size: int = 100,
+    *,
+    on_conflict: OnConflict = "error",
+    progress: Progress | None = None,
+) -> Migrated:
+    """Copy every record of `source` with its expiry, creation and metadata, in order; compare each afterwards.
+
+    A key that `target` has with another value is a KeyExistsError, or is left (``"skip"``) or replaced
+    (``"overwrite"``). Interrupted or killed, it completes when it is run again: batches are copied whole, and what is
+    there already as it is to be is left. What a time-to-live has left is what it has left there, whatever the clocks
+    say. `progress` is called with the number of keys that are done and of all, after each batch. CorruptValueError,
+    where what is read again is not what was written.
+    """
+    check_choice("on_conflict", on_conflict, ("error", "skip", "overwrite"))
+    if type(batch_size) is not int or batch_size < 1:
+        raise ValueError(f"batch_size is an int from 1, not {batch_size!r}")
+    with source.exclusive():
+        texts = list(source.scan())
+    later = target.clock() - source.clock()
+    shift = later if abs(later) > _SAME else 0.0
+    counts = Migrated(0, 0, 0)
+    for at in range(0, len(texts), batch_size):
+        found = source.get_many(texts[at : at + batch_size])
+        records = {text: record._replace(expires=record.expires + shift) for text, record in found.items()}
+        done = _copy(records, target, on_conflict)
+        counts = Migrated(*map(sum, zip(counts, done, strict=True)))
+        if progress is not None:
+            progress(min(at + batch_size, len(texts)), len(texts))
+    return counts
+
+
+def _copy(records: dict[str, Record], target: Store, on_conflict: OnConflict) -> Migrated:
+    while True:
+        before = target.get_many(records)
+        same = {text for text, record in before.items() if _is_same(record, records[text])}
+        others = before.keys() - same
+        if others and on_conflict == "error":
+            raise KeyExistsError(decode(next(text for text in records if text in others)))
+        left = others if on_conflict == "skip" else set[str]()
+        wanted = {text: record for text, record in records.items() if text not in same and text not in left}
+        try:
+            _commit(wanted, before, target)
+        except ConflictError:
+            continue
+        _compare(wanted, target)
+        return Migrated(len(wanted), len(same), len(left))
+
+
+def _commit(wanted: dict[str, Record], before: dict[str, Record], target: Store) -> None:
+    if not wanted:
+        return
+    with target.exclusive():
+        expected: dict[str, OnlyIf] = {text: before[text].version if text in before else ABSENT for text in wanted}
+        changes: dict[str, Record | None] = {}
+        for text, record in wanted.items():
+            number = target.number()
+            order = before[text].order if text in before else number
+            changes[text] = record._replace(order=order, version=number)
+        target.commit_if(expected, changes)
+
+
+def _compare(wanted: dict[str, Record], target: Store) -> None:
+    found = target.get_many(wanted)
+    now = target.clock()
+    for text, record in wanted.items():
+        if record.expires > now + _SAME and (text not in found or not _is_same(found[text], record)):
+            raise CorruptValueError(decode(text), "", "what was read again is not what was written")
+
+
+def _is_same(one: Record, other: Record) -> bool:
+    if one.payload != other.payload or unpack(one.meta) != unpack(other.meta) or one.spelling != other.spelling:
+        return False
+    return one.expires == other.expires or (
+        NEVER not in (one.expires, other.expires) and abs(one.expires - other.expires) <= _SAME
+    )
