@@ -1,5 +1,6 @@
 """diskdict: a dict that lives in a folder, each key one readable file."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from diskdict.backends import open_store
@@ -25,7 +26,9 @@ from diskdict.errors import (
     VerificationError,
 )
 from diskdict.info import Info
+from diskdict.kv.tree import SyncKVStore
 from diskdict.limits import Limits
+from diskdict.migrate import Migrated
 from diskdict.queues.blocking import ShutDown
 from diskdict.queues.dead import DeadLetter
 from diskdict.queues.durable import DurableLifoQueue, DurablePriorityQueue, DurableQueue
@@ -37,17 +40,24 @@ from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
 
 if TYPE_CHECKING:
+    from diskdict.kv.kvstore import KVStore
+    from diskdict.kv.moving import migrate_store, migrate_store_sync
     from diskdict.queues.asynchronous import AsyncDurableQueue
     from diskdict.queues.tasks import QueueShutDown
 else:
+    _OF_TASKS = {
+        "AsyncDurableQueue": "diskdict.queues.asynchronous",
+        "KVStore": "diskdict.kv.kvstore",
+        "migrate_store": "diskdict.kv.moving",
+        "migrate_store_sync": "diskdict.kv.moving",
+        "QueueShutDown": "diskdict.queues.tasks",
+    }
 
     def __getattr__(name: str) -> object:
-        if name not in ("AsyncDurableQueue", "QueueShutDown"):
+        if name not in _OF_TASKS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         # asyncio takes longer to load than all of this package.
-        from diskdict.queues import asynchronous, tasks
-
-        globals().update(AsyncDurableQueue=asynchronous.AsyncDurableQueue, QueueShutDown=tasks.QueueShutDown)
+        globals()[name] = getattr(importlib.import_module(_OF_TASKS[name]), name)
         return globals()[name]
 
 
@@ -77,11 +87,13 @@ __all__ = [
     "Info",
     "InvalidKeyError",
     "InvalidValueError",
+    "KVStore",
     "KeyExistsError",
     "KeyNotFoundError",
     "LimitError",
     "Limits",
     "LockUnsupportedError",
+    "Migrated",
     "Problem",
     "QueueShutDown",
     "ReadOnlyError",
@@ -89,8 +101,11 @@ __all__ = [
     "ShutDown",
     "Stats",
     "StoreLockedError",
+    "SyncKVStore",
     "VerificationError",
     "get_instance",
+    "migrate_store",
+    "migrate_store_sync",
     "open_dict",
     "open_store",
 ]

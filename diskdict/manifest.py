@@ -13,7 +13,7 @@ from diskdict.layout import LOCK, MANIFEST, OWN_NAMES, Shards
 from diskdict.limits import Limits
 
 FORMAT: Final = 1
-ALSO_OPEN: Final = {"dict": ("datastore",)}
+ALSO_OPEN: Final = {"dict": ("datastore", "kv"), "kv": ("dict", "datastore")}
 """Kinds of stores that open as another kind, too."""
 _NAMES: Final = "escape-1"
 _TEMPORARY: Final = MANIFEST + ".new"

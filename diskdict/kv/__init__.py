@@ -1,0 +1,1 @@
+"""Hierarchical keys over any store, for both worlds: synchronous and asynchronous."""

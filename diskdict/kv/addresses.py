@@ -1,0 +1,59 @@
+"""Where a store is, said as a backend and its settings, or as a URL: `url_of`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+Config = Mapping[str, object]
+
+
+class _Server(NamedTuple):
+    """How the URL of a server is made: its scheme, the setting that is the path, those that are the query."""
+
+    scheme: str
+    path: str
+    query: tuple[str, ...]
+
+
+_SERVERS: Final = {
+    "redis": _Server("redis", "db", ("prefix",)),
+    "postgres": _Server("postgresql", "database", ("table",)),
+}
+_LOCAL: Final = {"memory": frozenset[str](), "file": frozenset({"path"}), "url": frozenset({"url"})}
+_SERVER_SETTINGS: Final = frozenset({"host", "port", "user", "password"})
+
+
+def url_of(backend: str, config: Config | None) -> str:
+    """Return the URL of a store; ValueError for a backend or a setting that there is not."""
+    given = dict(config or {})
+    server = _SERVERS.get(backend)
+    if server is None and backend not in _LOCAL:
+        raise ValueError(f"no backend {backend!r}; there are {', '.join(map(repr, [*_LOCAL, *_SERVERS]))}")
+    known = _LOCAL[backend] if server is None else _SERVER_SETTINGS | {server.path, *server.query}
+    unknown = sorted(map(str, given.keys() - known))
+    if unknown:
+        raise ValueError(f"the backend {backend!r} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    if server is not None:
+        return _of_server(server, given)
+    return "memory:" if backend == "memory" else _text(backend, given)
+
+
+def _of_server(server: _Server, given: Config) -> str:
+    user, password = given.get("user"), given.get("password")
+    account = quote(str(user), safe="") if user is not None else ""
+    if password is not None:
+        account += f":{quote(str(password), safe='')}"
+    port = f":{given['port']}" if "port" in given else ""
+    query = urlencode({name: str(given[name]) for name in server.query if name in given})
+    place = f"{account}@" if account else ""
+    path = quote(str(given.get(server.path, "")), safe="")
+    return f"{server.scheme}://{place}{given.get('host', 'localhost')}{port}/{path}" + (f"?{query}" if query else "")
+
+
+def _text(backend: str, given: Config) -> str:
+    name = "path" if backend == "file" else "url"
+    if name not in given:
+        raise ValueError(f"the backend {backend!r} takes config={{{name!r}: …}}")
+    return str(given[name])

@@ -1,0 +1,297 @@
+"""Hierarchical keys over any store, asynchronous: `KVStore`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, Self, TypeVar, cast
+
+from diskdict.codecs import Codec
+from diskdict.face import Pairs
+from diskdict.kv.addresses import Config, url_of
+from diskdict.kv.connection import connection_to
+from diskdict.kv.tree import N, SyncKVStore, Tail
+from diskdict.kv.values import Overridable, codec_of, deserialize, serialize
+from diskdict.store import NOT_SET, Clock, Ttl
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_MOST: Final = 16
+
+
+class _Threads:
+    """The threads of a store and of its namespaces, made when they are needed."""
+
+    def __init__(self) -> None:
+        self._made: ThreadPoolExecutor | None = None
+
+    def made(self) -> ThreadPoolExecutor:
+        if self._made is None:
+            self._made = ThreadPoolExecutor(_MOST, thread_name_prefix="diskdict-kv")
+        return self._made
+
+    def end(self) -> None:
+        made, self._made = self._made, None
+        if made is not None:
+            made.shutdown()
+
+
+class KVStore:
+    """Values under keys of several segments, asynchronous, on any backend; ``sync`` has the same for everyone else.
+
+    Parameters
+    ----------
+    backend: str
+        ``"file"``, ``"memory"``, ``"http"``, or a server's: see `KVStore.from_url`, too.
+    config: mapping, optional
+        Where it is: ``path`` of a folder; ``url``; ``host``, ``port``, ``user``, ``password`` and what the backend has.
+    namespace: str, optional
+        Whose keys these are; the same key in two namespaces is two keys.
+    auto_cleanup: bool
+        Remove what has expired every `cleanup_interval` seconds, from the first operation to `close`.
+    separator: str
+        What stands between the segments of a key.
+    default_ttl: int, float or timedelta, optional
+        Seconds that a key lives when nothing else is said.
+    codec: str or Codec, optional
+        How values become bytes, ``"json"``; or override `serialize` and `deserialize`.
+    clock: callable
+        The time in seconds since the epoch, for stores in this process.
+
+    Notes
+    -----
+    Nothing is connected before the first operation, and no event loop is needed to make one; it survives its loop.
+    Operations run in at most 16 threads. One that is cancelled may be done all the same. What holds for threads,
+    processes and crashes is what the backend says.
+    """
+
+    def __init__(
+        self,
+        backend: str = "file",
+        config: Config | None = None,
+        namespace: str | None = None,
+        auto_cleanup: bool = False,  # a setting among settings
+        cleanup_interval: float = 60,
+        *,
+        separator: str = ".",
+        default_ttl: Ttl = None,
+        codec: str | Codec | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        overridden = type(self).serialize is not KVStore.serialize or type(self).deserialize is not KVStore.deserialize
+        connection = connection_to(
+            url_of(backend, config),
+            codec=codec_of(codec, Overridable(self.serialize, self.deserialize) if overridden else None),
+            default_ttl=default_ttl,
+            cleanup_interval=cleanup_interval if auto_cleanup else None,
+            clock=clock,
+        )
+        self._over(SyncKVStore(connection, namespace, separator), _Threads())
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | os.PathLike[str],
+        namespace: str | None = None,
+        *,
+        auto_cleanup: bool = False,
+        cleanup_interval: float = 60,
+        separator: str = ".",
+        default_ttl: Ttl = None,
+        codec: str | Codec | None = None,
+        clock: Clock = time.time,
+    ) -> Self:
+        """Return the store at a URL, or in a folder: ``memory:``, ``file:///some/folder``, ``http://…``."""
+        return cls(
+            "url",
+            {"url": os.fspath(url)},
+            namespace,
+            auto_cleanup,
+            cleanup_interval,
+            separator=separator,
+            default_ttl=default_ttl,
+            codec=codec,
+            clock=clock,
+        )
+
+    def _over(self, sync: SyncKVStore, threads: _Threads) -> None:
+        self._sync = sync
+        self._threads = threads
+
+    @property
+    def sync(self) -> SyncKVStore:
+        """The same store for those who do not wait with ``await``."""
+        return self._sync
+
+    def serialize(self, value: object) -> bytes:
+        """Return the bytes of a value: for subclasses, which call this for what they leave to it."""
+        return serialize(value)
+
+    def deserialize(self, data: bytes, value_type: str) -> object:  # noqa: ARG002  # for subclasses
+        """Return the value of bytes.
+
+        `value_type` is ``"custom"`` for what a subclass's `serialize` has made, else the name of a type.
+        """
+        return deserialize(data)
+
+    async def run(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function gives, called in one of the store's threads."""
+        # One that is closed says so itself, and needs no thread for that.
+        if self._sync.closed:
+            return method(*args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.made(), partial(method, *args, **kwargs))
+
+    # Each does what the method of that name of `SyncKVStore` does.
+
+    async def set(self, key: str, value: object, metadata: Mapping[str, object] | None = None, ttl: Ttl = None) -> bool:
+        """Store a value; return True. See `SyncKVStore.set`."""
+        return await self.run(self._sync.set, key, value, metadata, ttl)
+
+    async def get(self, key: str, default: object = None) -> object:
+        """Return a value, or `default`."""
+        return await self.run(self._sync.get, key, default)
+
+    async def delete(self, key: str) -> bool:
+        """Remove a key; return whether it was there."""
+        return await self.run(self._sync.delete, key)
+
+    async def exists(self, key: str) -> bool:
+        """Return whether a key is there."""
+        return await self.run(self._sync.exists, key)
+
+    async def touch(self, key: str, ttl: Ttl = None) -> bool:
+        """Start the time-to-live of a key again, at `ttl` or ``default_ttl``; return whether it was there."""
+        return await self.run(self._sync.touch, key, ttl)
+
+    async def ttl(self, key: str) -> float | None:
+        """Return the seconds that are left to a key, None if it does not expire, or is not there."""
+        return await self.run(self._sync.ttl, key)
+
+    async def set_if_absent(self, key: str, value: object, ttl: Ttl = None) -> bool:
+        """Store a value where there is none; return whether it was stored."""
+        return await self.run(self._sync.set_if_absent, key, value, ttl)
+
+    async def get_or_set(self, key: str, factory: Callable[[], T | Awaitable[T]], ttl: Ttl = None) -> T:
+        """Return a value; where there is none, store and return what `factory`, a function or a coroutine one, gives.
+
+        A plain function runs once, however many ask; of coroutines several may run, and the first to end counts.
+        """
+        if not inspect.iscoroutinefunction(factory):
+            return await self.run(self._sync.get_or_set, key, cast(Callable[[], T], factory), ttl)
+        found = await self.run(self._sync.get, key, NOT_SET)
+        if found is not NOT_SET:
+            return cast(T, found)
+        made = await factory()
+        return await self.run(self._sync.get_or_set, key, lambda: made, ttl)
+
+    async def compare_and_swap(self, key: str, old_value: object, new_value: object) -> bool:
+        """Replace a value that equals `old_value`; return whether it did. Time-to-live and metadata stay."""
+        return await self.run(self._sync.compare_and_swap, key, old_value, new_value)
+
+    async def increment(self, key: str, delta: N = 1) -> N:
+        """Add to a number and return the sum; a missing key counts from 0. Time-to-live and metadata stay."""
+        return await self.run(self._sync.increment, key, delta)
+
+    async def append(self, key: str, tail: Tail) -> Tail:
+        """Join `tail` to the end of a str, bytes or list and return the whole. Time-to-live and metadata stay."""
+        return await self.run(self._sync.append, key, tail)
+
+    async def prepend(self, key: str, head: Tail) -> Tail:
+        """Join `head` to the beginning of a str, bytes or list and return the whole, as `append` does."""
+        return await self.run(self._sync.prepend, key, head)
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, object]:
+        """Return the keys that are there with their values, as they were at one moment where the store can."""
+        return await self.run(self._sync.get_many, keys)
+
+    async def set_many(self, items: Pairs[str, object], ttl: Ttl = None) -> dict[str, bool]:
+        """Store all pairs, or none where one is refused; return each key with True."""
+        return await self.run(self._sync.set_many, items, ttl)
+
+    async def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
+        """Remove all the keys as one; return for each whether it was there."""
+        return await self.run(self._sync.delete_many, keys)
+
+    async def keys(self, pattern: str = "**") -> list[str]:
+        """Return the keys that `pattern` matches, in the order of insertion; see `diskdict.hierarchy`."""
+        return await self.run(self._sync.keys, pattern)
+
+    async def iter_keys(self, pattern: str = "**") -> AsyncIterator[str]:
+        """Yield the keys that `pattern` matched when the first was asked for."""
+        for key in await self.keys(pattern):
+            yield key
+
+    async def get_pattern(self, pattern: str) -> dict[str, object]:
+        """Return the keys that `pattern` matches with their values."""
+        return await self.run(self._sync.get_pattern, pattern)
+
+    async def delete_pattern(self, pattern: str) -> int:
+        """Remove the keys that `pattern` matches; return how many."""
+        return await self.run(self._sync.delete_pattern, pattern)
+
+    async def count_pattern(self, pattern: str = "**") -> int:
+        """Return how many keys `pattern` matches."""
+        return await self.run(self._sync.count_pattern, pattern)
+
+    async def children(self, prefix: str = "") -> list[str]:
+        """Return the segments that come next below `prefix`, sorted."""
+        return await self.run(self._sync.children, prefix)
+
+    async def walk(self, prefix: str = "") -> AsyncIterator[tuple[str, list[str], list[str]]]:
+        """Yield a prefix, the segments that have keys below them, those that are keys; and so on below."""
+        steps = self._sync.walk(prefix)
+        while (step := await self.run(next, steps, None)) is not None:
+            yield step
+
+    async def get_metadata(self, key: str) -> dict[str, object] | None:
+        """Return what is known of a key, None where it is not there. See `SyncKVStore.get_metadata`."""
+        return await self.run(self._sync.get_metadata, key)
+
+    async def set_metadata(self, key: str, metadata: Mapping[str, object], *, replace: bool = False) -> bool:
+        """Merge fields into the metadata of a key, or `replace` all; return whether it was there. ``ttl`` counts."""
+        return await self.run(self._sync.set_metadata, key, metadata, replace=replace)
+
+    async def update_metadata(self, key: str, **fields: object) -> bool:
+        """Do what `set_metadata` does with the fields."""
+        return await self.run(self._sync.set_metadata, key, fields)
+
+    async def find(self, **criteria: object) -> list[str]:
+        """Return the keys whose metadata has each of these fields, with that value or with a list that has it."""
+        return await self.run(self._sync.find, **criteria)
+
+    def namespace(self, name: str) -> KVStore:
+        """Return the same store in a namespace; below one that has a name, its name and this, with a separator.
+
+        It is closed when this is.
+        """
+        made = KVStore.__new__(type(self))
+        made._over(self._sync.namespace(name), self._threads)
+        return made
+
+    async def namespaces(self) -> list[str]:
+        """Return the namespaces that have keys, sorted."""
+        return await self.run(self._sync.namespaces)
+
+    async def clear(self) -> int:
+        """Remove all keys of this namespace; return how many."""
+        return await self.run(self._sync.clear)
+
+    async def cleanup_expired(self) -> int:
+        """Remove what has expired in all namespaces; return how many keys that were."""
+        return await self.run(self._sync.cleanup_expired)
+
+    async def close(self) -> None:
+        """Release the store, for all namespaces of it. Closing twice does nothing."""
+        await self.run(self._sync.close)
+        self._threads.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

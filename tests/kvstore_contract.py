@@ -1,0 +1,314 @@
+"""What every `KVStore` does, by both of its faces: a class of tests to be run over each backend."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from clocks import Clock
+
+from diskdict import FOREVER, ClosedError, InvalidKeyError, InvalidValueError, KVStore
+
+MakeKV = Callable[..., KVStore]
+
+
+class Face:
+    """The methods of a store, called and waited for alike: those of ``sync``, or the coroutines in one loop."""
+
+    def __init__(self, store: KVStore, runner: asyncio.Runner | None) -> None:
+        self.store = store
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        if self._runner is None:
+            return getattr(self.store.sync, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            result = getattr(self.store, name)(*args, **kwargs)
+            if inspect.isasyncgen(result):
+                return self._runner.run(_listed(result))
+            return self._runner.run(result) if inspect.iscoroutine(result) else result
+
+        return call
+
+    def named(self, name: str) -> Face:
+        return Face(self.store.namespace(name), self._runner)
+
+
+async def _listed(steps: AsyncIterator[object]) -> list[object]:
+    return [step async for step in steps]
+
+
+class KVStoreContract:
+    """Give `make_kv`: it makes a store from keyword options, the same one for the same test if asked again."""
+
+    @pytest.fixture(params=["sync", "async"])
+    def face_of(self, request: pytest.FixtureRequest) -> Iterator[Callable[[KVStore], Face]]:
+        made: list[Face] = []
+        with asyncio.Runner() as runner:
+
+            def face(store: KVStore) -> Face:
+                made.append(Face(store, runner if request.param == "async" else None))
+                return made[-1]
+
+            yield face
+            for each in made:
+                each.close()
+
+    @pytest.fixture
+    def kv(self, make_kv: MakeKV, face_of: Callable[[KVStore], Face]) -> Face:
+        return face_of(make_kv())
+
+    # ---- one key
+
+    @pytest.mark.parametrize(
+        "value",
+        ["text", 42, 2.5, True, False, None, [1, "two", None], {"a": {"b": [1]}}, b"\x00\xff", "", b"", [], {},
+         datetime(2026, 11, 21, 12, 30, tzinfo=UTC)],
+        ids=repr,
+    )  # fmt: skip
+    def test_values_come_back_the_same(self, kv: Face, value: object) -> None:
+        """Equal, and of the same type."""
+        assert kv.set("some.key", value) is True
+
+        assert kv.get("some.key", "nothing") == value
+        assert type(kv.get("some.key", "nothing")) is type(value)
+
+    def test_missing_key_is_the_default(self, kv: Face) -> None:
+        """None, where nothing else is said."""
+        assert kv.get("k") is None
+        assert kv.get("k", 7) == 7
+        assert kv.exists("k") is False
+        assert kv.delete("k") is False
+        assert kv.ttl("k") is None
+        assert kv.get_metadata("k") is None
+        assert kv.touch("k", 5) is False
+        assert kv.set_metadata("k", {"a": 1}) is False
+
+    def test_delete_removes(self, kv: Face) -> None:
+        """It was there once."""
+        kv.set("k", 1)
+
+        assert kv.exists("k") is True
+        assert kv.delete("k") is True
+        assert kv.exists("k") is False
+
+    @pytest.mark.parametrize("key", ["", "=x", "a/b", "ключ", "a\nb", ".", "a..b", "=(x,y,)", "x" * 500])
+    def test_any_text_is_a_key(self, kv: Face, key: str) -> None:
+        """In a namespace, too, and found by a pattern."""
+        inside = kv.named("space")
+        kv.set(key, 1)
+        inside.set(key, 2)
+
+        assert (kv.get(key), inside.get(key)) == (1, 2)
+        assert kv.keys() == [key]
+        assert inside.keys() == [key]
+
+    @pytest.mark.parametrize("key", [1, None, b"k", ("a", "b")])
+    def test_what_is_no_text_is_refused(self, kv: Face, key: object) -> None:
+        """Nothing is stored."""
+        with pytest.raises(InvalidKeyError):
+            kv.set(key, 1)
+
+        assert kv.keys() == []
+
+    def test_set_if_absent_stores_once(self, kv: Face) -> None:
+        """The second finds the first."""
+        assert kv.set_if_absent("k", 1) is True
+        assert kv.set_if_absent("k", 2) is False
+        assert kv.get("k") == 1
+
+    def test_get_or_set_calls_for_what_is_missing(self, kv: Face) -> None:
+        """And only then."""
+        assert kv.get_or_set("k", lambda: 1) == 1
+        assert kv.get_or_set("k", lambda: 2) == 1
+
+    def test_compare_and_swap(self, kv: Face) -> None:
+        """Only what is expected is replaced."""
+        kv.set("k", [1])
+
+        assert kv.compare_and_swap("k", [2], [3]) is False
+        assert kv.compare_and_swap("k", [1], [3]) is True
+        assert kv.compare_and_swap("missing", None, 1) is False
+        assert kv.get("k") == [3]
+
+    def test_changes_in_place(self, kv: Face) -> None:
+        """A missing key counts from nothing."""
+        assert kv.increment("n") == 1
+        assert kv.increment("n", 2.5) == 3.5
+        assert kv.append("text", "b") == "b"
+        assert kv.append("text", "c") == "bc"
+        assert kv.prepend("text", "a") == "abc"
+        assert kv.prepend("list", [1]) == [1]
+        with pytest.raises(TypeError):
+            kv.prepend("n", "a")
+
+    def test_changes_keep_metadata_and_ttl(self, kv: Face) -> None:
+        """Whichever way a value changes, but by being set anew."""
+        kv.set("k", 1, {"owner": "me"}, ttl=100)
+        kv.set("t", "b", {"owner": "me"}, ttl=100)
+
+        kv.increment("k")
+        kv.compare_and_swap("k", 2, 3)
+        kv.prepend("t", "a")
+
+        for key in ("k", "t"):
+            assert kv.get_metadata(key)["owner"] == "me"
+            assert 0 < kv.ttl(key) <= 100
+        kv.set("k", 1)
+        assert "owner" not in kv.get_metadata("k")
+        assert kv.ttl("k") is None
+
+    # ---- several keys
+
+    def test_many(self, kv: Face) -> None:
+        """What is there, and whether it was."""
+        assert kv.set_many({"a": 1, "b": 2}) == {"a": True, "b": True}
+        assert kv.get_many(["b", "x", "a"]) == {"b": 2, "a": 1}
+        assert kv.delete_many(["a", "x"]) == {"a": True, "x": False}
+        assert kv.keys() == ["b"]
+
+    def test_set_many_stores_all_or_none(self, kv: Face) -> None:
+        """One value that cannot be written, and none is."""
+        with pytest.raises(InvalidValueError):
+            kv.set_many({"a": 1, "b": object()})
+
+        assert kv.keys() == []
+
+    # ---- patterns
+
+    def test_patterns(self, kv: Face) -> None:
+        """Segments, runs of segments, choices."""
+        kv.set_many(dict.fromkeys(["app", "app.db.host", "app.db.port", "app.x", "dev.x", "prod.x", "v1"], 0))
+
+        assert kv.keys("app.**") == ["app.db.host", "app.db.port", "app.x"]
+        assert kv.keys("app.*") == ["app.x"]
+        assert kv.keys("**.x") == ["app.x", "dev.x", "prod.x"]
+        assert kv.keys("{dev,prod}.*") == ["dev.x", "prod.x"]
+        assert kv.keys("v[0-9]") == ["v1"]
+        assert kv.keys("nothing.**") == []
+        assert kv.count_pattern("app.db.?ost") == 1
+        assert kv.get_pattern("app.db.*") == {"app.db.host": 0, "app.db.port": 0}
+        assert kv.delete_pattern("app.**") == 3
+        assert kv.count_pattern() == 4
+
+    def test_tree(self, kv: Face) -> None:
+        """What is below a prefix, one step and all the way."""
+        kv.set_many(dict.fromkeys(["a", "a.b", "a.c.d", "e"], 0))
+
+        assert kv.children() == ["a", "e"]
+        assert kv.children("a") == ["b", "c"]
+        assert kv.children("a.c") == ["d"]
+        assert kv.children("e") == []
+        assert list(kv.walk()) == [("", ["a"], ["a", "e"]), ("a", ["c"], ["b"]), ("a.c", [], ["d"])]
+
+    def test_separator(self, make_kv: MakeKV, face_of: Callable[[KVStore], Face]) -> None:
+        """Whatever stands between segments."""
+        kv = face_of(make_kv(separator="::"))
+        kv.set("a::b.c", 1)
+
+        assert kv.keys("a::*") == ["a::b.c"]
+        assert kv.children("a") == ["b.c"]
+
+    # ---- metadata
+
+    def test_metadata(self, kv: Face) -> None:
+        """What was given, a guess at the type, and what the system knows."""
+        kv.set("doc.json", {"a": 1}, {"owner": "me", "tags": ["x"]})
+
+        known = kv.get_metadata("doc.json")
+        assert (known["owner"], known["tags"], known["content_type"]) == ("me", ["x"], "application/json")
+        assert known["size"] == len('{"a":1}')
+        assert known["expires_at"] is None
+        assert known["checksum"].startswith("crc32:")
+        assert known["created_at"] <= known["updated_at"]
+        kv.set_metadata("doc.json", {"owner": "you", "content_type": "text/x"})
+        kv.update_metadata("doc.json", more=1)
+        known = kv.get_metadata("doc.json")
+        assert (known["owner"], known["tags"], known["content_type"], known["more"]) == ("you", ["x"], "text/x", 1)
+        kv.set_metadata("doc.json", {}, replace=True)
+        assert "owner" not in kv.get_metadata("doc.json")
+
+    @pytest.mark.parametrize("field", ["created_at", "updated_at", "expires_at", "size", "version", "checksum"])
+    def test_what_the_system_writes_is_refused(self, kv: Face, field: str) -> None:
+        """By name, and nothing is stored."""
+        with pytest.raises(InvalidValueError, match=field):
+            kv.set("k", 1, {field: 1})
+
+        assert kv.exists("k") is False
+
+    def test_find(self, kv: Face) -> None:
+        """By all fields that are asked for; a list has what is in it."""
+        kv.set("a", 1, {"tags": ["finance", "q1"], "year": 2026})
+        kv.set("b", 1, {"tags": "finance", "year": 2025})
+        kv.set("c", 1)
+
+        assert kv.find(tags="finance") == ["a", "b"]
+        assert kv.find(tags="finance", year=2026) == ["a"]
+        assert kv.find(tags="nothing") == []
+
+    # ---- time
+
+    def test_expired_is_absent_everywhere(
+        self, make_kv: MakeKV, face_of: Callable[[KVStore], Face], clock: Clock
+    ) -> None:
+        """At once, and by the cleaning gone for good."""
+        kv = face_of(make_kv())
+        kv.set("k", 1, {"tag": 1, "ttl": 10})
+        kv.set("other", 1, {"ttl": 10}, ttl=20)
+        assert "ttl" not in kv.get_metadata("k")
+
+        clock.tick(10)
+
+        assert kv.get("k") is None
+        assert kv.exists("k") is False
+        assert kv.keys() == ["other"]
+        assert kv.get_many(["k"]) == {}
+        assert kv.get_metadata("k") is None
+        assert kv.find(tag=1) == []
+        assert kv.set_if_absent("k", 2) is True
+        assert kv.touch("other", 30) is True
+        clock.tick(25)
+        assert kv.exists("other") is True
+        assert kv.cleanup_expired() == 0
+
+    def test_default_ttl(self, make_kv: MakeKV, face_of: Callable[[KVStore], Face]) -> None:
+        """Where nothing else is said."""
+        kv = face_of(make_kv(default_ttl=50))
+        kv.set("k", 1)
+        kv.set("ever", 1, ttl=FOREVER)
+
+        assert kv.ttl("k") == pytest.approx(50, abs=5)
+        assert kv.ttl("ever") is None
+
+    # ---- namespaces
+
+    def test_namespaces_isolate(self, kv: Face) -> None:
+        """The same key in two is two keys, and clearing one leaves those whose names begin alike."""
+        foo, foobar, inner = kv.named("foo"), kv.named("foobar"), kv.named("foo").named("x")
+        for number, each in enumerate((kv, foo, foobar, inner)):
+            each.set("k", number)
+
+        assert [each.get("k") for each in (kv, foo, foobar, inner)] == [0, 1, 2, 3]
+        assert kv.namespaces() == ["foo", "foo.x", "foobar"]
+        assert foo.clear() == 1
+        assert [each.get("k") for each in (kv, foo, foobar, inner)] == [0, None, 2, 3]
+        assert kv.clear() == 1
+        assert foobar.keys() == ["k"]
+
+    # ---- the end
+
+    def test_closed(self, kv: Face) -> None:
+        """Every use afterwards says so, that of its namespaces too."""
+        inside = kv.named("n")
+        inside.set("k", 1)
+
+        kv.close()
+        kv.close()
+
+        for each in (kv, inside):
+            with pytest.raises(ClosedError):
+                each.get("k")
