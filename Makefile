@@ -12,7 +12,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 
-TOOLS := chromium curl xfsprogs btrfs-progs exfatprogs exfat-fuse fuse libfuse2
+TOOLS := chromium curl xfsprogs btrfs-progs exfatprogs exfat-fuse fuse libfuse2 postgresql procps
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
@@ -48,7 +48,7 @@ load: $(VENV)/.bench ## measure the server beside a bare route (as root, or with
 torture: $(VENV)/.test ## run the long tests that "make test" leaves out
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
-tools: ## install what only the tests of the page, of other filesystems and of failing disks need (as root on Debian or Ubuntu)
+tools: ## install what only the tests of the page, of other filesystems, of failing disks and of databases need (as root on Debian or Ubuntu)
 	apt-get update --quiet=2
 	apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS)
 

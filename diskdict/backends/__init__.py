@@ -15,6 +15,8 @@ BACKENDS: Final = {
     "memory": "diskdict.backends.memory",
     "http": "diskdict.backends.http",
     "https": "diskdict.backends.http",
+    "postgresql": "diskdict.backends.postgres",
+    "postgres": "diskdict.backends.postgres",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 
