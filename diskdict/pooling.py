@@ -36,6 +36,15 @@ _GRACE: Final = 2.0
 """Seconds more than the server has for an answer until one that is silent is given up."""
 _POLL: Final = 0.1
 
+_SETTINGS: Final = b"""
+SELECT set_config('statement_timeout', %(timeout)s, false),
+    set_config('idle_in_transaction_session_timeout', %(timeout)s, false),
+    set_config('default_transaction_isolation', 'read committed', false),
+    set_config('jit', 'off', false)
+"""
+_abandoned: Final[list[object]] = []
+"""Pools whose threads are those of a parent process: nobody is to wait for them here."""
+
 # One type for each kind of parameter, so that each statement is prepared once.
 _ADAPTERS: Final = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_dumper(int, Int8BinaryDumper)
@@ -151,12 +160,13 @@ class Connections:
         self._options: dict[str, Any] = waits | dict(settings) | {"client_encoding": "utf8"}
         self._options |= {"autocommit": True, "prepare_threshold": 0, "context": _Adapting()}
         self._closed = False
-        self.renew()
+        self._opening = threading.Lock()
+        self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
 
     def renew(self) -> None:
         """Have connections of its own in a forked child: on those of the parent, what both send would be mixed."""
-        self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
-        self._opening = threading.Lock()
+        _abandoned.append(self._pool)
+        self._opening, self._pool = threading.Lock(), None
 
     def check_open(self) -> None:
         """Raise ClosedError after `close`."""
@@ -246,14 +256,7 @@ class Connections:
     def _set_up(self, connection: Connection) -> None:
         connection.patience = self._timeout + _GRACE
         milliseconds = str(max(1, round(self._timeout * 1_000)))
-        wanted = {
-            "statement_timeout": milliseconds,
-            "idle_in_transaction_session_timeout": milliseconds,
-            "default_transaction_isolation": "read committed",
-            "jit": "off",
-        }
-        for name, setting in wanted.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, setting), prepare=False)
+        connection.execute(_SETTINGS, {"timeout": milliseconds}, prepare=False)
 
     def close(self) -> None:
         """Close the connections. Closing twice does nothing."""
