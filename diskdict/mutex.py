@@ -1,10 +1,10 @@
-"""Which thread may change a store: `mutation_lock`."""
+"""Which threads may change a store: `mutation_lock`, and `mutation_locks` where many may at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, Self, runtime_checkable
 
 
@@ -47,6 +47,81 @@ class Reentrant:
         if not self._depth:
             self._owner = 0
             self._lock.release()
+
+
+class Crowd:
+    """A lock that any number of threads hold together, or one alone. Who holds it alone may enter again, either way.
+
+    Notes
+    -----
+    Who waits to be alone comes before those who come later. A thread that is in it together with others must not enter
+    again: it would wait for itself.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Condition(threading.Lock())
+        self._together = 0
+        self._waiting = 0
+        self._owner = 0
+        self._depth = 0
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold it beside others who do."""
+        if self._owner == threading.get_ident():
+            yield
+            return
+        with self._turn:
+            self._turn.wait_for(lambda: not self._owner and not self._waiting)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._together -= 1
+                self._turn.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold it and keep out all others."""
+        me = threading.get_ident()
+        if self._owner != me:
+            self._enter(me)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                with self._turn:
+                    self._owner = 0
+                    self._turn.notify_all()
+
+    def _enter(self, me: int) -> None:
+        with self._turn:
+            self._waiting += 1
+            try:
+                self._turn.wait_for(lambda: not self._owner and not self._together)
+                self._owner = me
+            finally:
+                self._waiting -= 1
+                self._turn.notify_all()
+
+
+Enter = Callable[[], Exclusive]
+"""Gives a block in which a lock is held."""
+
+
+def mutation_locks(lock: LockLike | None) -> tuple[Enter, Enter]:
+    """Return how to hold the lock of a store for one change, beside other threads, and alone for several.
+
+    A lock that was given is held alone for each change.
+    """
+    if lock is None:
+        crowd = Crowd()
+        return crowd.together, crowd.alone
+    given = mutation_lock(lock)
+    return lambda: given, lambda: given
 
 
 def mutation_lock(lock: LockLike | None) -> Exclusive:

@@ -240,7 +240,8 @@ class Connections:
                     connection_class=Connection,
                     kwargs=self._options,
                     configure=self._set_up,
-                    min_size=1,
+                    # None in advance: they are used in turn, and the more there are, the colder is each.
+                    min_size=0,
                     max_size=self._size,
                     open=True,
                 )

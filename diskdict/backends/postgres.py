@@ -14,7 +14,7 @@ from diskdict.columns import bounds, escaped, indexed, unescaped
 from diskdict.limits import Limits, checked
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed
-from diskdict.mutex import LockLike, mutation_lock
+from diskdict.mutex import LockLike, mutation_locks
 from diskdict.rows import FRESH, Parameters, Row
 from diskdict.servertime import ServerClock
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
@@ -53,7 +53,7 @@ class PostgresStore(Store):
     clock: callable, optional
         The time now in seconds since the epoch; the clock of the server, if not given.
     lock: lock or factory of locks
-        Held around every mutation; an RLock by default.
+        Held around every mutation. By default threads change different things at a time, and `exclusive` is alone.
     limits: Limits
         Of these ``total_bytes`` is held, if all who write have it: they go one at a time and add up all sizes, and the
         expired go before a LimitError is raised.
@@ -96,7 +96,7 @@ class PostgresStore(Store):
         self._table = Table(settings_of(url), table, codec, timeout, connections, checked(limits), clock)
         self.clock = ServerClock(self._table.server_time) if clock is None else clock
         self._own_lock = lock is None
-        self._lock = mutation_lock(lock)
+        self._changing, self._alone = mutation_locks(lock)
         self._numbers = count(FRESH)
         self._changes = 0
         self._expiring = 0
@@ -106,7 +106,7 @@ class PostgresStore(Store):
         """Leave to the parent of a forked child what is the parent's: its connections, and who has its lock."""
         self._table.connections.renew()
         if self._own_lock:
-            self._lock = mutation_lock(None)
+            self._changing, self._alone = mutation_locks(None)
         abandon_after_fork(self)
 
     # ---- one key
@@ -154,8 +154,8 @@ class PostgresStore(Store):
         elif only_if is not None:
             statement = self._table.sql.put_version
             parameters["only_if"] = rows.version_of(only_if)
-        with self._lock:
-            self._sweep_some(expires)
+        self._sweep_some(expires)
+        with self._changing():
             found = self._table.put(statement, parameters)
             self._changes += any(new for _, new in found)
             return cast(int, found[0][0]) if found else None
@@ -176,13 +176,13 @@ class PostgresStore(Store):
             "amends": meta is not None,
             "only_if": rows.version_of(only_if),
         } | rows.metadata(meta)
-        with self._lock:
+        with self._changing():
             found = self._table.change(self._table.sql.amend, parameters)
         return cast(int, found[0][0]) if found else None
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         parameters = {"key": indexed(key)[0], "only_if": rows.version_of(only_if)}
-        with self._lock:
+        with self._changing():
             done = bool(self._table.change(self._table.sql.delete, parameters))
             self._changes += done
             return done
@@ -190,7 +190,7 @@ class PostgresStore(Store):
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
         (old, _), (new, whole) = indexed(source), indexed(target)
         parameters = {"whole": whole, "spelling": spelling and escaped(spelling)}
-        with self._lock:
+        with self._changing():
             done = self._table.move(old, new, parameters)
             self._changes += done is True
             return done
@@ -235,27 +235,27 @@ class PostgresStore(Store):
         self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
     ) -> None:
         parameters = rows.several(payloads, spellings or {}) | {"expires": expires}
-        with self._lock:
+        with self._changing():
             found = self._table.put(self._table.sql.put_many, parameters)
             self._changes += any(new for _, new in found)
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
         asked = {key: indexed(key)[0] for key in keys}
-        with self._lock:
+        with self._changing():
             parameters = {"keys": list(asked.values())}
             removed = {text for (text,) in self._table.change(self._table.sql.delete_many, parameters)}
             self._changes += bool(removed)
         return {key: text in removed for key, text in asked.items()}
 
     def sweep(self, limit: int | None = None) -> int:
-        with self._lock:
+        with self._changing():
             [(number,)] = self._table.change(self._table.sql.sweep, {"most": limit})
         return cast(int, number)
 
     # ---- several changes
 
     def exclusive(self) -> AbstractContextManager[object]:
-        return self._lock
+        return self._alone()
 
     def number(self) -> int:
         return next(self._numbers)
@@ -272,7 +272,7 @@ class PostgresStore(Store):
         wanted = {indexed(key)[0]: version for key, version in (dict.fromkeys(amended) | dict(expected)).items()}
         removed = [indexed(key)[0] for key, record in changes.items() if record is None]
         parameters = rows.written(changes, amended)
-        with self._lock:
+        with self._changing():
             if wanted or changes:
                 self._table.commit(wanted, parameters, removed)
             self._changes += any(record is None or record.order >= FRESH for record in changes.values())
