@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import select
 import threading
 import time
@@ -13,10 +12,8 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import psycopg_pool
-from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import FloatBinaryDumper, Int8BinaryDumper
@@ -50,29 +47,6 @@ _ADAPTERS: Final = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_dumper(int, Int8BinaryDumper)
 _ADAPTERS.register_dumper(float, FloatBinaryDumper)
 _ADAPTERS.register_dumper(str, StrBinaryDumper)
-
-
-def settings_of(url: str) -> dict[str, str]:
-    """Return what a URL says of host, port, database, user and so on; a ValueError where that is not understood."""
-    try:
-        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    except psycopg.ProgrammingError as error:
-        # What libpq says may have the whole URL in it, and that the password.
-        raise ValueError(f"not understood as the URL of a PostgreSQL server: {_shown(str(error))}") from error
-
-
-def _shown(text: str) -> str:
-    return re.sub(r"//[^@\s]*@", "//…@", text).strip()
-
-
-def identifier(name: str) -> str:
-    """Return a name quoted for SQL."""
-    return sql.Identifier(name).as_string()
-
-
-def literal(text: str) -> str:
-    """Return a text quoted for SQL."""
-    return sql.Literal(text).as_string()
 
 
 class Connection(psycopg.Connection[Row]):
@@ -160,13 +134,14 @@ class Connections:
         self._options: dict[str, Any] = waits | dict(settings) | {"client_encoding": "utf8"}
         self._options |= {"autocommit": True, "prepare_threshold": 0, "context": _Adapting()}
         self._closed = False
+        self._taken: set[Connection] = set()
         self._opening = threading.Lock()
         self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
 
     def renew(self) -> None:
         """Have connections of its own in a forked child: on those of the parent, what both send would be mixed."""
-        _abandoned.append(self._pool)
-        self._opening, self._pool = threading.Lock(), None
+        _abandoned.append((self._pool, self._taken))
+        self._opening, self._pool, self._taken = threading.Lock(), None, set()
 
     def check_open(self) -> None:
         """Raise ClosedError after `close`."""
@@ -191,18 +166,18 @@ class Connections:
 
     def change(self, query: bytes, parameters: Parameters) -> list[Row]:
         """Return the rows of a statement that changes something. LostError where that may have been done or not."""
-        pool, connection = self._taken()
+        pool, connection = self._take()
         try:
             return connection.ask(query, parameters)
         except psycopg.Error as error:
             raise translated(error, self.where) from error
         finally:
-            _give_back(pool, connection)
+            self._give_back(pool, connection)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Give a transaction as long as the block lasts."""
-        pool, connection = self._taken()
+        pool, connection = self._take()
         try:
             with vendor_errors(self.where):
                 transaction = Transaction(connection)
@@ -211,23 +186,35 @@ class Connections:
                 finally:
                     transaction.roll_back()
         finally:
-            _give_back(pool, connection)
+            self._give_back(pool, connection)
 
-    def _taken(self) -> tuple[psycopg_pool.ConnectionPool[Connection], Connection]:
-        pool = self._pool or self._opened()
+    def _take(self) -> tuple[psycopg_pool.ConnectionPool[Connection], Connection]:
         while True:
+            pool = self._pool or self._opened()
             try:
                 connection = pool.getconn(self._timeout)
             except psycopg_pool.PoolTimeout as error:
                 self._connected().close()
-                raise TimeoutError(errno.ETIMEDOUT, f"all {self._size} connections are busy", self.where) from error
+                if len(self._taken) >= self._size:
+                    raise TimeoutError(errno.ETIMEDOUT, f"all {self._size} connections are busy", self.where) from error
+                # The server is there again, and the pool is about to notice.
+                continue
             except psycopg_pool.PoolClosed:
                 self.check_open()
                 raise
+            self._taken.add(connection)
             if not _has_ended(connection):
                 return pool, connection
+            self._give_back(pool, connection, whole=False)
+
+    def _give_back(
+        self, pool: psycopg_pool.ConnectionPool[Connection], connection: Connection, *, whole: bool = True
+    ) -> None:
+        # In the midst of something: what is known of it is not worth the round trips to find out.
+        if not whole or connection.pgconn.transaction_status != TransactionStatus.IDLE:
             connection.close()
-            pool.putconn(connection)
+        self._taken.discard(connection)
+        pool.putconn(connection)
 
     def _opened(self) -> psycopg_pool.ConnectionPool[Connection]:
         with self._opening:
@@ -243,6 +230,8 @@ class Connections:
                     # None in advance: they are used in turn, and the more there are, the colder is each.
                     min_size=0,
                     max_size=self._size,
+                    # Tried at longer and longer intervals, and from the beginning again after this.
+                    reconnect_timeout=self._timeout,
                     open=True,
                 )
             return self._pool
@@ -289,10 +278,3 @@ def _has_ended(connection: Connection) -> bool:
         poll.register(socket, select.POLLIN)
         return bool(poll.poll(0))
     return bool(select.select([socket], [], [], 0)[0])
-
-
-def _give_back(pool: psycopg_pool.ConnectionPool[Connection], connection: Connection) -> None:
-    # In the midst of something: what is known of it is not worth the round trips to find out.
-    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-        connection.close()
-    pool.putconn(connection)

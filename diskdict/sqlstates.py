@@ -23,7 +23,7 @@ class LostError(ConnectionResetError):
 
 _REFUSED_ENTRY: Final = re.compile(r"password|authentication|pg_hba\.conf|role \"|permission denied")
 _NOBODY: Final = re.compile(r"refused|No such file")
-_SILENT: Final = re.compile(r"timeout expired|timed out|timeout")
+_SILENT: Final = re.compile(r"timeout|timed out")
 _BY_STATE: Final[dict[str, tuple[type[OSError], int]]] = {
     "08": (LostError, errno.ECONNRESET),
     "28": (PermissionError, errno.EACCES),

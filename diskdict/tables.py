@@ -8,8 +8,9 @@ from typing import Final, cast
 
 from diskdict.columns import unescaped
 from diskdict.errors import ConflictError, FormatError
+from diskdict.libpq import identifier, literal
 from diskdict.limits import Limits
-from diskdict.pooling import Connection, Connections, Row, Step, Transaction, identifier, literal
+from diskdict.pooling import Connection, Connections, Row, Step, Transaction
 from diskdict.rows import Parameters
 from diskdict.statements import CLOCK, COLUMNS, FIND_TABLE, SEQUENCE, Statements, creation, creation_lock, statements
 from diskdict.store import ABSENT, Clock, OnlyIf

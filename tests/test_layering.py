@@ -28,7 +28,7 @@ LAYERS = (
         "syncing",
         "servertime",
     ),
-    ("sidecar", "ledger", "journal", "messages", "columns", "statements", "sqlstates", "servertime"),
+    ("sidecar", "ledger", "journal", "messages", "columns", "statements", "sqlstates", "libpq", "servertime"),
     ("companions", "opening", "journalfile", "asking", "rows", "pooling"),
     ("finding", "tables"),
     ("records",),

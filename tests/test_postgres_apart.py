@@ -166,6 +166,22 @@ def test_idle_connections_that_have_ended_are_not_used(server: PostgresServer, c
     assert store.count() == 5
 
 
+def test_server_that_was_away_for_long(server: PostgresServer, connect: Connect) -> None:
+    """Who asks meanwhile is told so, and who asks when it is there again is answered."""
+    store = connect(timeout=1)
+    store.put("k", b"x")
+    server.stop()
+    try:
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match=f"127.0.0.1:{server.port}"):
+                store.get("k")
+    finally:
+        server.start()
+
+    assert store.read("k") == b"x"
+    assert store.put("k", b"y") is not None
+
+
 def test_dict_goes_on_in_a_forked_child(server: PostgresServer, table: str, crew: Crew) -> None:
     """Parent and child each have connections of their own."""
     url = server.url(table=table)

@@ -20,7 +20,7 @@ from diskdict.servertime import ServerClock
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
 try:
-    from diskdict.pooling import settings_of
+    from diskdict.libpq import settings_of
     from diskdict.tables import Table
 except ImportError as error:
     raise ImportError("a store in PostgreSQL needs psycopg: pip install diskdict-store[postgres]") from error
