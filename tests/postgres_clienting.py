@@ -16,13 +16,13 @@ def count_up(url: str, times: int) -> None:
 
 
 def store_and_tell(url: str, name: str, say: Callable[[tuple[str, int]], None]) -> None:
-    """Store numbers without an end and tell each that is acknowledged; a server that is away is asked again."""
+    """Store pairs without an end and tell each that is acknowledged; a server that is away is asked again."""
     with open_dict(url) as d:
         number = 0
         while True:
             key = f"{name}/{number}"
             try:
-                d[key] = number
+                d.set_many({key: number, f"{key}'": number})
             except OSError:
                 continue
             say((key, number))
