@@ -32,6 +32,8 @@ Prepare = Callable[["Connection"], T]
 _GRACE: Final = 2.0
 """Seconds more than the server has for an answer until one that is silent is given up."""
 _POLL: Final = 0.1
+_IDLE: Final = 60.0
+"""Seconds after which connections that a rush has needed are closed."""
 
 _SETTINGS: Final = b"""
 SELECT set_config('statement_timeout', %(timeout)s, false),
@@ -230,6 +232,7 @@ class Connections:
                     # None in advance: they are used in turn, and the more there are, the colder is each.
                     min_size=0,
                     max_size=self._size,
+                    max_idle=_IDLE,
                     # Tried at longer and longer intervals, and from the beginning again after this.
                     reconnect_timeout=self._timeout,
                     open=True,
