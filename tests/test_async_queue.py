@@ -402,6 +402,20 @@ def test_dead_letters(folder: Path) -> None:
 
 
 @each_durability
+def test_item_that_dies_with_time_is_done(folder: Path, durability: Any) -> None:
+    """Who joins is told when the last delivery was not acknowledged in its time, though nobody looks at the queue."""
+
+    async def main() -> None:
+        async with opened(folder, durability=durability, visibility=0.05, max_deliveries=1) as q:
+            await q.put("job")
+            await q.get()
+            await q.join()
+            assert await q.counts() == Counts(0, 0, 0, 1)
+
+    run(main)
+
+
+@each_durability
 def test_what_comes_with_time_wakes_who_waits(folder: Path, durability: Any) -> None:
     """A delay that ends, a visibility that passes; each wakes one."""
 
@@ -625,6 +639,24 @@ def test_what_has_returned_is_on_disk(folder: Path, syncing: list[int]) -> None:
                 syncing.clear()
                 call(*([1] if call == q.put_nowait else []))
                 assert syncing
+
+    run(main)
+
+
+def test_no_thread_to_be_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What raises because no thread can be started is not put later, with what comes then."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        async with opened(folder, durability="full") as q:
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refuse)
+                with pytest.raises(RuntimeError, match="start"):
+                    await q.put("refused")
+            await q.put("put")
+            assert await q.get_many(2) == ["put"]
 
     run(main)
 

@@ -50,10 +50,11 @@ class Batches:
         """Have `call` made; what it returns or raises is in the future, with `finish` not before that was called."""
         future: Future[R] = Future()
         with self._lock:
-            self._waiting.append(_Call(future, call, finish))  # type: ignore[arg-type]
             if not self._running:
+                # First: where there is no thread to be had, that is raised, and nothing is to be made later.
                 threading.Thread(target=self._run, name="diskdict queue").start()
                 self._running = True
+            self._waiting.append(_Call(future, call, finish))  # type: ignore[arg-type]
         return future
 
     def _run(self) -> None:

@@ -131,14 +131,16 @@ class Lines(Generic[V, G]):
             self._timer = None
         over = math.inf if self._queue.is_shutdown else 0
         try:
+            # This gives back, or gives up, what it is time for.
+            ready = self._queue.qsize()
             if self.getters:
-                self.getters.wake(over or self._queue.qsize())
+                self.getters.wake(over or ready)
             if self.putters:
                 counts = self._queue.counts()
                 self.putters.wake(over or self._queue.maxsize - counts.ready - counts.delayed)
             if self.joiners and not self._queue.unfinished_tasks:
                 self.joiners.wake(0)
-            due = self._queue.next_due() if self.getters else None
+            due = self._queue.next_due() if self.getters or self.joiners else None
         except (ClosedError, OSError):
             # They find out themselves.
             for line in (self.getters, self.putters, self.joiners):
