@@ -37,7 +37,7 @@ NAME: Final = "1 to 100 letters, digits, '-', '_' and '.', not beginning with '.
 is_name: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}").fullmatch
 LONGEST_WAIT: Final = 60
 """Seconds that a request to a queue may wait."""
-MOST_DELIVERIES: Final = 1_000
+MOST_AT_ONCE: Final = 1_000
 """Deliveries that a request to a queue may ask for."""
 MOST_COUNTED: Final = 999
 """Where the count of deliveries of an item ends."""

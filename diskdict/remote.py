@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full
@@ -14,7 +15,7 @@ from diskdict import messages
 from diskdict.asking import Asking
 from diskdict.codecs import JSON, Codec
 from diskdict.errors import CorruptValueError
-from diskdict.messages import BYTES_TYPE, MOST_DELIVERIES, Document, Form, number, queue_path
+from diskdict.messages import BYTES_TYPE, MOST_AT_ONCE, Document, Form, number, queue_path
 from diskdict.queues.given import Counts, Delivery
 from diskdict.refusals import understanding
 from diskdict.remoteletters import RemoteDeadLetters
@@ -112,26 +113,46 @@ class RemoteQueue(Generic[V]):
         return self.get(block=False)
 
     def get_many(self, count: int, block: bool = True, timeout: float | None = None) -> list[Delivery[V]]:
-        """Return 1 to `count` deliveries as one change, 1,000 at most; wait for the first."""
+        """Return 1 to `count` deliveries, 1,000 at most, fewer where they are long; wait for the first.
+
+        What this client's codec cannot read is left out and comes back after its visibility; a RuntimeWarning says so.
+        CorruptValueError where it can read none of them.
+        """
         for wait in _polls(block, timeout):
-            body = messages.body({"count": json.dumps(min(count, MOST_DELIVERIES)), "wait": repr(wait)})
+            body = messages.body({"count": json.dumps(min(count, MOST_AT_ONCE)), "wait": repr(wait)})
             answer = self._asking.ask("POST", f"{self._path}/get", 200, body=body, wait=wait, again=True)
             found = self._asking.document(answer)
             with understanding(self._asking.url):
-                deliveries = list(cast(list[Document], found["deliveries"]))
+                deliveries = list(map(self._delivery, cast(list[Document], found["deliveries"])))
             if deliveries:
-                return [self._delivery(each) for each in deliveries]
+                return self._read(deliveries)
         raise Empty
 
-    def _delivery(self, told: Document) -> Delivery[V]:
-        with understanding(self._asking.url):
-            item, put_time = number(told, "id"), float(cast(float, told["put_time"]))
-            deliveries, payload = number(told, "deliveries"), self._form.payload_of(told["value"])
-        return Delivery(self._value(payload, item), item, deliveries, put_time)
+    def _delivery(self, told: Document) -> Delivery[bytes]:
+        payload = self._form.payload_of(told["value"])
+        return Delivery(payload, number(told, "id"), number(told, "deliveries"), float(cast(float, told["put_time"])))
+
+    def _read(self, deliveries: list[Delivery[bytes]]) -> list[Delivery[V]]:
+        """Return those whose payloads can be read: what is delivered is nobody else's, and is not to be dropped."""
+        read: list[Delivery[V]] = []
+        failed: list[tuple[int, Exception]] = []
+        for payload, item, times, put_time in deliveries:
+            try:
+                read.append(Delivery(self._value(payload, item), item, times, put_time))
+            except (CorruptValueError, ImportError, AttributeError) as error:  # pickle's: a class that is not here
+                failed.append((item, error))
+        if not read:
+            raise failed[0][1]
+        for item, why in failed:
+            warnings.warn(f"item {item} of {self!r} is left out: {why}", RuntimeWarning, stacklevel=3)
+        return read
 
     @contextmanager
     def processing(self, block: bool = True, timeout: float | None = None) -> Iterator[Delivery[V]]:
-        """Get a delivery and acknowledge it at the end of the block; an exception in it gives the item back."""
+        """Get a delivery and acknowledge it at the end of the block; an exception in it gives the item back.
+
+        Where its visibility passes in the block and somebody else gets it, neither happens, and nothing is raised.
+        """
         delivery = self.get(block, timeout)
         try:
             yield delivery

@@ -343,6 +343,39 @@ def test_value_of_another_codec(url: str, jobs: Remote) -> None:
         client.queue("jobs").get()
 
 
+def test_value_of_another_codec_among_others(url: str, jobs: Remote) -> None:
+    """Those that can be read are given; it is told of, stays in flight, and is in nobody's way until it comes back."""
+    with Client[Any, Any](url, codec="pickle") as client:
+        pickled = client.queue("jobs", max_deliveries=1)
+        pickled.put(1)
+        jobs.put("json")
+        pickled.put(2)
+
+        with pytest.warns(RuntimeWarning, match="left out.*pickle"):
+            got = pickled.get_many(3)
+        assert [delivery.value for delivery in got] == [1, 2]
+        assert jobs.counts() == Counts(0, 0, 3, 0)
+        assert all(map(pickled.ack, got))
+
+
+def test_class_that_a_client_has_not(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pickle finds no class for costs itself alone, too."""
+    with Client[Any, Any](url, codec="pickle") as client:
+        q = client.queue("jobs")
+        monkeypatch.setattr(diskdict.remote, "Lost", Lost, raising=False)
+        q.put_many([Lost(), "here"])
+        monkeypatch.delattr(diskdict.remote, "Lost")
+
+        with pytest.warns(RuntimeWarning, match="left out.*Lost"):
+            assert [delivery.value for delivery in q.get_many(2)] == ["here"]
+
+
+class Lost:
+    """Said to be of a module that a test can take it from."""
+
+    __module__ = "diskdict.remote"
+
+
 def test_long_wait(url: str, jobs: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for longer than a request may take asks again and again."""
     monkeypatch.setattr(diskdict.remote, "POLL", 0.01)

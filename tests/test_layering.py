@@ -80,7 +80,7 @@ LAYERS = (
     ("server.gate",),
     ("server.wire",),
     ("server.conditions",),
-    ("server.service", "server.catalogue", "server.line", "server.numbers"),
+    ("server.service", "server.catalogue", "server.numbers", "server.waiters"),
     ("server.answers", "server.events", "server.metrics", "server.shared"),
     ("server.handing",),
     ("server.one", "server.many", "server.whole", "server.exercise", "server.queues"),

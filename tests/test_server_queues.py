@@ -135,6 +135,19 @@ def test_several_at_once(jobs: Asked) -> None:
     assert jobs.values(count=5) == []
 
 
+def test_several_that_are_large(folder: Path) -> None:
+    """An answer ends with the item that makes it as long as a request may be; those behind it are for the next."""
+    with ServedDict(folder) as store, served_here(store, Settings(max_json=1_000)) as url:
+        jobs = Asked(url)
+        values = [letter * 400 for letter in "abcde"]
+        for value in values:
+            jobs.put(value)
+
+        assert jobs.values(count=5) == values[:3]
+        assert jobs.counts() == (2, 0, 3, 0)
+        assert jobs.values(count=5) == values[3:]
+
+
 def test_delay(jobs: Asked, clock: Clock) -> None:
     """What is delayed can be had when its time has come, before what was put later."""
     jobs.put("late", delay=10)
@@ -340,6 +353,20 @@ def test_dead_letters_put_anew(jobs: Asked, dead: list[int]) -> None:
     assert json.loads(ask(jobs.url, "POST", f"{JOBS}/requeue").body) == {"requeued": 1}
     assert jobs.values() == ["a"]
     assert jobs.look("/dead") == {"dead": []}
+
+
+def test_dead_letter_that_cannot_be_compared(jobs: Asked) -> None:
+    """A queue by priority refuses it as it refuses such a put, and it stays where it is."""
+    jobs.made(kind="priority", max_deliveries=1)
+    jobs.put("a")
+    jobs.done("nack", jobs.get()[0])
+    [letter] = jobs.look("/dead")["dead"]
+    jobs.put(1)
+
+    refused = ask(jobs.url, "POST", f"{JOBS}/dead/{letter['id']}/requeue")
+
+    assert (refused.status, json.loads(refused.body)["title"]) == (409, "InvalidValueError")
+    assert jobs.counts() == (1, 0, 0, 1)
 
 
 def test_dead_letters_removed(jobs: Asked, dead: list[int]) -> None:

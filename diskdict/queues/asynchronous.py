@@ -186,7 +186,10 @@ class AsyncDurableQueue(Generic[V, G]):
 
     @contextlib.asynccontextmanager
     async def processing(self) -> AsyncIterator[Delivery[V]]:
-        """Get an item, acknowledge it at the end of the block, give it back where that raises or is cancelled."""
+        """Get an item, acknowledge it at the end of the block, give it back where that raises or is cancelled.
+
+        Where its visibility passes in the block and somebody else gets it, neither happens, and nothing is raised.
+        """
         if not self._delivers:
             raise ValueError("processing() takes a queue with visibility=; without it what was got is gone")
         delivery = cast(Delivery[V], await self.get())

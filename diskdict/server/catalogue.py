@@ -72,12 +72,12 @@ class Catalogue:
 
     def names(self) -> list[str]:
         """Return the names of all queues in the order in which they were made."""
-        made = self._opened(create=False)
+        made = self._there()
         return [] if made is None else list(made)
 
     def making(self, name: str) -> Making | None:
         """Return what a queue was made with, None where there is none."""
-        made = self._opened(create=False)
+        made = self._there()
         found = None if made is None else made.get(name)
         return None if found is None else Making(**found)  # type: ignore[arg-type]
 
@@ -86,8 +86,7 @@ class Catalogue:
 
         LimitError where there are `MOST` already.
         """
-        made = self._opened(create=True)
-        assert made is not None
+        made = self._opened()
         if name not in made and len(made) >= MOST:
             raise LimitError("queues", MOST, len(made) + 1, "queues")
         try:
@@ -117,7 +116,7 @@ class Catalogue:
     def remove(self, name: str, opened: Queue) -> None:
         """Remove a queue from the disk."""
         opened.destroy()
-        made = self._opened(create=False)
+        made = self._there()
         if made is not None:
             made.delete(name)
 
@@ -127,9 +126,11 @@ class Catalogue:
             if self._made is not None:
                 self._made.close()
 
-    def _opened(self, *, create: bool) -> DiskDict[str, dict[str, object]] | None:
+    def _there(self) -> DiskDict[str, dict[str, object]] | None:
+        return self._opened() if self._made is not None or (self._folder / _OWN).is_dir() else None
+
+    def _opened(self) -> DiskDict[str, dict[str, object]]:
         with self._lock:
-            path = self._folder / _OWN
-            if self._made is None and (create or path.is_dir()):
-                self._made = DiskDict(path, shards=1, durability="full")
+            if self._made is None:
+                self._made = DiskDict(self._folder / _OWN, shards=1, durability="full")
             return self._made

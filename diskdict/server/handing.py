@@ -10,7 +10,6 @@ from queue import Empty
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from diskdict import jsontext
 from diskdict.queues.given import Delivery
 from diskdict.server.answers import disconnected
 from diskdict.server.shared import Deliveries, SharedQueue
@@ -69,6 +68,6 @@ async def _is_known(gone: asyncio.Future[None]) -> bool:
     return gone.done()
 
 
-def _written(delivery: Delivery[object]) -> str:
+def _written(delivery: Delivery[str]) -> str:
     beside = json.dumps({"id": delivery.id, "deliveries": delivery.deliveries, "put_time": delivery.put_time})
-    return f'{beside[:-1]}, "value": {jsontext.written(delivery.value)}}}'
+    return f'{beside[:-1]}, "value": {delivery.value}}}'

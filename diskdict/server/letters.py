@@ -16,14 +16,13 @@ from diskdict.errors import InvalidValueError, KeyNotFoundError
 from diskdict.queues.dead import DeadLetter
 from diskdict.server.answers import answer, plain
 from diskdict.server.catalogue import Queue
-from diskdict.server.numbers import number_in
+from diskdict.server.numbers import FARTHEST, number_in
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.queues import full, named, queue_of
 from diskdict.server.shared import SharedQueue, SharedQueues
 from diskdict.server.wire import parameters
 
 _MOST: Final = 10_000
-_FARTHEST: Final = 2**53
 
 T = TypeVar("T")
 Told = dict[str, object]
@@ -51,7 +50,7 @@ class Letters:
         """Answer with a page of them."""
         shared = named(self._shared, request)
         query = parameters(request, ("limit", "from"))
-        limit, first = number_in(query, "limit", 100, _MOST), number_in(query, "from", 0, _FARTHEST)
+        limit, first = number_in(query, "limit", 100, _MOST), number_in(query, "from", 0, FARTHEST)
 
         def page(queue: Queue) -> list[Told]:
             letters = queue.dead_letters
@@ -79,7 +78,7 @@ class Letters:
             new = await _found(shared, number, lambda queue: queue.dead_letters.requeue(number))
         except Full:
             raise full(shared) from None
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # it cannot be read, or not be compared with what is there
             raise RequestError(409, InvalidValueError.__name__, str(error)) from None
         return answer({"id": new})
 

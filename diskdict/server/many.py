@@ -16,7 +16,7 @@ from diskdict.errors import KeyExistsError
 from diskdict.info import unpack
 from diskdict.patterns import matcher, prefix_of
 from diskdict.server.answers import answer, plain, told
-from diskdict.server.numbers import number_in
+from diskdict.server.numbers import FARTHEST, number_in
 from diskdict.server.paging import Page, Place
 from diskdict.server.problems import bad_request
 from diskdict.server.service import Service
@@ -38,7 +38,6 @@ from diskdict.store import ABSENT, NEVER, OnlyIf, Record
 
 MOST: Final = 10_000
 """Keys of a page and operations of a batch, at most."""
-_FARTHEST: Final = 2**53
 _LISTING: Final = ("match", "prefix", "limit", "cursor", "reverse", "offset", "count")
 _WRITTEN: Final = ("op", "key", "value", "ttl", "expires_at", "created_at", "metadata")
 
@@ -76,7 +75,7 @@ class ManyKeys:
             limit=number_in(query, "limit", 100, MOST),
             reverse=_switch(query, "reverse"),
             after=None if cursor is None else _place_of(cursor),
-            offset=number_in(query, "offset", 0, _FARTHEST),
+            offset=number_in(query, "offset", 0, FARTHEST),
             count=_switch(query, "count"),
         )
         return answer(_listed(page))

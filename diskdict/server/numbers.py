@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from diskdict.server.problems import bad_request
 from diskdict.store import seconds
+
+FARTHEST: Final = 2**53
+"""The largest number that all clients read as it is."""
 
 
 def whole_in(fields: Mapping[str, object], name: str, least: int, most: int, *, default: int | None = None) -> int:

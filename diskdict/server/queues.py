@@ -13,12 +13,12 @@ from starlette.routing import Route
 
 from diskdict import jsontext
 from diskdict.errors import DiskDictError, FormatError, InvalidValueError, KeyNotFoundError
-from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_COUNTED, MOST_DELIVERIES, NAME, is_name
+from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE, MOST_COUNTED, NAME, is_name
 from diskdict.queues.given import Delivery
 from diskdict.server.answers import answer, disconnected
 from diskdict.server.catalogue import KINDS, Queue
 from diskdict.server.handing import Handing
-from diskdict.server.numbers import seconds_in, whole_in
+from diskdict.server.numbers import FARTHEST, seconds_in, whole_in
 from diskdict.server.problems import RequestError, bad_request
 from diskdict.server.served import SMALL
 from diskdict.server.service import Service
@@ -28,8 +28,6 @@ from diskdict.server.wire import JSON, decoded, object_of, parameters, untagged
 _MADE_WITH: Final = ("kind", "maxsize", "visibility", "max_deliveries")
 _PUT: Final = ("value", "values", "delay", "dedupe_key", "wait")
 _RECEIPT: Final = ("id", "deliveries")
-_FARTHEST: Final = 2**53
-_LONGEST_KEY: Final = 1_000
 
 
 class Queues:
@@ -126,7 +124,7 @@ class Queues:
         """Answer with what can be had, as soon as there is something."""
         shared = queue_of(self._shared, request)
         fields = await self._service.fields_if_any(request, ("count", "wait"))
-        count = whole_in(fields, "count", 1, MOST_DELIVERIES, default=1)
+        count = whole_in(fields, "count", 1, MOST_AT_ONCE, default=1)
         return Handing(shared, count, _wait(fields))
 
     async def ack(self, request: Request) -> Response:
@@ -152,7 +150,7 @@ class Queues:
     ) -> tuple[SharedQueue, Mapping[str, object], Delivery[object]]:
         shared = queue_of(self._shared, request)
         fields = await self._service.fields(request, (*_RECEIPT, *more), _RECEIPT)
-        number, deliveries = whole_in(fields, "id", 0, _FARTHEST), whole_in(fields, "deliveries", 1, _FARTHEST)
+        number, deliveries = whole_in(fields, "id", 0, FARTHEST), whole_in(fields, "deliveries", 1, FARTHEST)
         return shared, fields, Delivery(None, number, deliveries, 0.0)
 
     async def _told(self, shared: SharedQueue, function: Callable[[Queue], bool]) -> Response:
@@ -203,8 +201,8 @@ def _putting(fields: Mapping[str, object]) -> Callable[[Queue], None]:
         raise bad_request("one item is value, several are values, and one of the two is needed")
     delay = seconds_in(fields, "delay", LONGEST_DELAY, default=0.0)
     key = fields.get("dedupe_key")
-    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= _LONGEST_KEY):
-        raise bad_request(f"dedupe_key is a text of 1 to {_LONGEST_KEY:,} characters")
+    if key is not None and not isinstance(key, str):
+        raise bad_request("dedupe_key is a text")
     if "value" in fields:
         value = untagged(fields["value"])
         return lambda queue: queue.put(value, block=False, delay=delay, dedupe_key=key)
@@ -222,7 +220,7 @@ def _making(fields: Mapping[str, object]) -> dict[str, object]:
             raise bad_request(f"kind is one of {', '.join(KINDS)}")
         given["kind"] = fields["kind"]
     if "maxsize" in fields:
-        given["maxsize"] = whole_in(fields, "maxsize", 0, _FARTHEST)
+        given["maxsize"] = whole_in(fields, "maxsize", 0, FARTHEST)
     if "visibility" in fields:
         given["visibility"] = _visibility(fields)
     if "max_deliveries" in fields:

@@ -10,15 +10,17 @@ from queue import Empty, Full
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from diskdict import jsontext
 from diskdict.errors import ClosedError, DiskDictError
 from diskdict.queues.given import Counts, Delivery
 from diskdict.server.catalogue import Catalogue, Making, Queue
-from diskdict.server.line import Line
 from diskdict.server.service import Service
+from diskdict.server.waiters import Waiters
 
 T = TypeVar("T")
 
-Deliveries = Sequence[Delivery[object]]
+Deliveries = Sequence[Delivery[str]]
+"""With the JSON of their values."""
 
 
 class SharedQueue:
@@ -36,8 +38,8 @@ class SharedQueue:
         self._opening = asyncio.Lock()
         self._queue: Queue | None = None
         self._told_already = False
-        self.getters: Line[Deliveries] = Line(Empty, self.give_back, self._next_due)
-        self.putters: Line[None] = Line(Full, _keep)
+        self.getters: Waiters[Deliveries] = Waiters(Empty, self.give_back, self._next_due)
+        self.putters: Waiters[None] = Waiters(Full, _keep)
 
     async def make(self, given: Mapping[str, object]) -> bool:
         """Make the queue with what is given, and return whether it is new; one that is there stays as it is."""
@@ -79,9 +81,10 @@ class SharedQueue:
             await self.make({})
 
     async def take(self, count: int) -> Deliveries:
-        """Return 1 to `count` deliveries. queue.Empty where there is nothing."""
+        """Return 1 to `count` deliveries, fewer where they are as long as a request may be. queue.Empty for nothing."""
         nothing: Deliveries = []
-        taken = await self.run(lambda queue: queue.get_many(count, block=False), nothing)
+        enough = self._service.settings.max_json
+        taken = await self.run(lambda queue: _taken(queue, count, enough), nothing)
         if not taken:
             raise Empty
         return taken
@@ -91,7 +94,7 @@ class SharedQueue:
 
         def back(queue: Queue) -> None:
             for each in deliveries:
-                queue.nack(each)
+                queue.nack(Delivery(None, *each[1:]))
 
         await self.run(back, None)
 
@@ -151,6 +154,22 @@ class SharedQueue:
             return None if self._queue is None else self._queue.next_due()
         except ClosedError:
             return None
+
+
+def _taken(queue: Queue, count: int, enough: int) -> Deliveries:
+    """Take an item, and more until there are `count`, or `enough` characters."""
+    taken = [_texted(queue.get(block=False))]
+    enough -= len(taken[0].value)
+    # What goes wrong behind those that are taken is for who asks next.
+    with contextlib.suppress(Exception):
+        while len(taken) < count and enough > 0:
+            taken.append(_texted(queue.get(block=False)))
+            enough -= len(taken[-1].value)
+    return taken
+
+
+def _texted(delivery: Delivery[object]) -> Delivery[str]:
+    return Delivery(jsontext.written(delivery.value), *delivery[1:])
 
 
 async def _keep(_: None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_COUNTED, MOST_DELIVERIES
+from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE, MOST_COUNTED
 from diskdict.server.openapi.parts import answer, json_answer, json_body, operation
 from diskdict.server.openapi.schemas import COUNT, FLAG, TEXT, Json, array, nullable, record, ref
 
@@ -49,7 +49,7 @@ QUEUE_SCHEMAS: Final[Json] = {
     "Get": record(
         {},
         {
-            "count": {"type": "integer", "minimum": 1, "maximum": MOST_DELIVERIES, "default": 1},
+            "count": {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": 1},
             "wait": {**_WAIT, "description": "seconds to wait for the first"},
         },
         examples=[{"count": 1, "wait": 0}],

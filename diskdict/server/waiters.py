@@ -1,4 +1,4 @@
-"""Requests that wait for a queue without a thread: `Line`."""
+"""Requests that wait for a queue without a thread: `Waiters`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SOONEST: Final = 0.001
 """Seconds: clocks do not agree on the moment at which a time has come."""
 
 
-class Line(Generic[T]):
+class Waiters(Generic[T]):
     """Who waits for the same thing, each served in turn. All of it happens in the loop.
 
     Parameters
