@@ -344,6 +344,20 @@ def test_pages_of_dead_letters(jobs: Asked, dead: list[int]) -> None:
     assert jobs.look("/dead?limit=0") == {"dead": []}
 
 
+def test_pages_of_dead_letters_that_go_meanwhile(jobs: Asked, inside: ThreadPoolExecutor) -> None:
+    """A page has what is still there when its turn comes."""
+    jobs.made(max_deliveries=1)
+    jobs.post("put", values=list(range(300)))
+    for delivery in jobs.get(count=300):
+        jobs.done("nack", delivery)
+    numbers = [letter["id"] for letter in jobs.look("/dead?limit=300")["dead"]]
+    removed = [inside.submit(ask, jobs.url, "DELETE", f"{JOBS}/dead/{number}") for number in reversed(numbers)]
+
+    while jobs.look("/dead?limit=300")["dead"]:
+        pass
+    assert {each.result().status for each in removed} == {204}
+
+
 def test_dead_letters_put_anew(jobs: Asked, dead: list[int]) -> None:
     """One goes back into the queue with no deliveries, or all of them do."""
     found = json.loads(ask(jobs.url, "POST", f"{JOBS}/dead/{dead[1]}/requeue").body)
@@ -366,6 +380,7 @@ def test_dead_letter_that_cannot_be_compared(jobs: Asked) -> None:
     refused = ask(jobs.url, "POST", f"{JOBS}/dead/{letter['id']}/requeue")
 
     assert (refused.status, json.loads(refused.body)["title"]) == (409, "InvalidValueError")
+    assert json.loads(ask(jobs.url, "POST", f"{JOBS}/requeue").body) == {"requeued": 0}
     assert jobs.counts() == (1, 0, 0, 1)
 
 

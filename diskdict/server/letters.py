@@ -54,8 +54,10 @@ class Letters:
 
         def page(queue: Queue) -> list[Told]:
             letters = queue.dead_letters
-            numbers = (number for number in sorted(letters) if number >= first)
-            return [_about(letters[number]) for number in islice(numbers, limit)]
+            numbers = sorted(number for number in letters if number >= first)
+            # Others remove some meanwhile: a page is full as long as there is more.
+            there = (letter for letter in map(letters.get, numbers) if letter is not None)
+            return list(map(_about, islice(there, limit)))
 
         none: list[Told] = []
         return answer({"dead": await shared.run(page, none, at_once=False)})
