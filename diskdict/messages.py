@@ -39,8 +39,6 @@ LONGEST_WAIT: Final = 60
 """Seconds that a request to a queue may wait."""
 MOST_AT_ONCE: Final = 1_000
 """Deliveries that a request to a queue may ask for."""
-MOST_COUNTED: Final = 999
-"""Where the count of deliveries of an item ends."""
 LONGEST_DELAY: Final = 1_000_000_000
 """Seconds of a delay and of a visibility."""
 

@@ -16,7 +16,8 @@ from diskdict.cli.failures import FINE, UsageError
 from diskdict.cli.parsing import STORE, Commands, Options, count, not_negative
 from diskdict.cli.screen import visible
 from diskdict.datastore import LIMITS
-from diskdict.messages import LONGEST_DELAY, MOST_COUNTED
+from diskdict.messages import LONGEST_DELAY
+from diskdict.queues.items import MOST_DELIVERIES
 
 if TYPE_CHECKING:
     from diskdict.server import ServedDict
@@ -136,8 +137,8 @@ def _visibility(text: str) -> float:
 
 def _deliveries(text: str) -> int:
     found = count(text)
-    if not 1 <= found <= MOST_COUNTED:
-        raise argparse.ArgumentTypeError(f"deliveries are counted from 1 to {MOST_COUNTED}, not {text!r}")
+    if not 1 <= found <= MOST_DELIVERIES:
+        raise argparse.ArgumentTypeError(f"deliveries are counted from 1 to {MOST_DELIVERIES}, not {text!r}")
     return found
 
 

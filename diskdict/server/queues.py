@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from diskdict import jsontext
 from diskdict.errors import DiskDictError, FormatError, InvalidValueError, KeyNotFoundError
-from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE, MOST_COUNTED, NAME, is_name
+from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE, NAME, is_name
 from diskdict.queues.given import Delivery
+from diskdict.queues.items import MOST_DELIVERIES
 from diskdict.server.answers import answer, disconnected
 from diskdict.server.catalogue import KINDS, Queue
 from diskdict.server.handing import Handing
@@ -225,7 +226,7 @@ def _making(fields: Mapping[str, object]) -> dict[str, object]:
         given["visibility"] = _visibility(fields)
     if "max_deliveries" in fields:
         none = fields["max_deliveries"] is None
-        given["max_deliveries"] = None if none else whole_in(fields, "max_deliveries", 1, MOST_COUNTED)
+        given["max_deliveries"] = None if none else whole_in(fields, "max_deliveries", 1, MOST_DELIVERIES)
     return given
 
 

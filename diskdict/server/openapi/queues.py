@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE, MOST_COUNTED
+from diskdict.messages import LONGEST_DELAY, LONGEST_WAIT, MOST_AT_ONCE
+from diskdict.queues.items import MOST_DELIVERIES
 from diskdict.server.openapi.parts import answer, json_answer, json_body, operation
 from diskdict.server.openapi.schemas import COUNT, FLAG, TEXT, Json, array, nullable, record, ref
 
@@ -17,7 +18,7 @@ _MADE: Final = {
     "kind": {"enum": ["fifo", "lifo", "priority"]},
     "maxsize": _ID,
     "visibility": _VISIBILITY,
-    "max_deliveries": nullable({"type": "integer", "minimum": 1, "maximum": MOST_COUNTED}),
+    "max_deliveries": nullable({"type": "integer", "minimum": 1, "maximum": MOST_DELIVERIES}),
 }
 _PUT: Final = {"delay": _DELAY, "wait": {**_WAIT, "description": "seconds to wait for room"}}
 _RECEIPT: Final = {"id": _ID, "deliveries": {"type": "integer", "minimum": 1, "maximum": 2**53}}
