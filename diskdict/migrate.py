@@ -48,8 +48,9 @@ def migrate(
     shift = later if abs(later) > _SAME else 0.0
     counts = Migrated(0, 0, 0)
     for at in range(0, len(texts), batch_size):
-        found = source.get_many(texts[at : at + batch_size])
-        records = {text: record._replace(expires=record.expires + shift) for text, record in found.items()}
+        batch = texts[at : at + batch_size]
+        found = source.get_many(batch)
+        records = {text: found[text]._replace(expires=found[text].expires + shift) for text in batch if text in found}
         done = _copy(records, target, on_conflict)
         counts = Migrated(*map(sum, zip(counts, done, strict=True)))
         if progress is not None:

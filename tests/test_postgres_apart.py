@@ -17,12 +17,12 @@ from typing import Any
 import psycopg
 import psycopg_pool
 import pytest
-from conftest import Announce
 from crew import Crew
 from hypothesis import given
 from hypothesis import strategies as st
 from postgres_server import PASSWORD, USER, PostgresServer, server_or_skip
 from store_contract import in_threads
+from tallies import Announce
 
 from diskdict import ClosedError, ConflictError, FormatError, LimitError, Limits, ReadOnlyError, open_dict, open_store
 from diskdict.backends.postgres import PostgresStore

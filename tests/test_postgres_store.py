@@ -7,10 +7,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from conftest import Announce
 from mapping_contract import Dict, MakeDict, MappingContract
 from postgres_server import PostgresServer, server_or_skip
 from store_contract import MakeStore, StoreContract
+from tallies import Announce
 
 from diskdict.backends.postgres import PostgresStore
 from diskdict.core import StoreDict

@@ -1,0 +1,57 @@
+"""`KVStore` over servers keeps its contract, and is changed by many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from clocks import Clock
+from kvstore_contract import KVStoreContract, MakeKV
+from postgres_server import PASSWORD, USER, PostgresServer, server_or_skip
+from tallies import Announce
+
+from diskdict import KVStore, migrate_store_sync
+
+_tables = count()
+
+
+@pytest.fixture(scope="module")
+def postgres(announce: Announce) -> Iterator[PostgresServer]:
+    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
+
+
+class TestOverPostgres(KVStoreContract):
+    """The contract in a table."""
+
+    @pytest.fixture
+    def make_kv(self, postgres: PostgresServer, clock: Clock) -> MakeKV:
+        table = f"kv{next(_tables)}"
+        return lambda **options: KVStore("postgres", settings(postgres, table), clock=clock, **options)
+
+
+def settings(server: PostgresServer, table: str) -> dict[str, object]:
+    place = {"host": "127.0.0.1", "port": server.port, "database": "postgres", "table": table}
+    return {**place, "user": USER, "password": PASSWORD}
+
+
+def test_from_a_folder_to_postgres_and_back(postgres: PostgresServer, tmp_path, clock: Clock) -> None:
+    """The same keys in the same order, with all that is known of them."""
+    config = settings(postgres, "moved")
+    with (
+        KVStore("file", {"path": tmp_path / "a"}, clock=clock).sync as first,
+        KVStore("postgres", config, clock=clock).sync as second,
+        KVStore("file", {"path": tmp_path / "b"}, clock=clock).sync as third,
+    ):
+        for number in range(250):
+            first.set(f"app.{number}", {"n": number}, {"tag": number}, ttl=1000 if number % 2 else None)
+        first.namespace("space").set("app\x00", b"\x00")
+
+        assert migrate_store_sync(first, second) == (251, 0, 0)
+        assert migrate_store_sync(second, third) == (251, 0, 0)
+
+        assert third.keys() == first.keys()
+        assert third.get_pattern("**") == first.get_pattern("**")
+        assert [third.get_metadata(key)["tag"] for key in third.keys("**")] == list(range(250))
+        assert [third.ttl(key) for key in third.keys("**")] == [first.ttl(key) for key in first.keys("**")]
+        assert third.namespace("space").get("app\x00") == b"\x00"
