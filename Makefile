@@ -12,7 +12,8 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 
-TOOLS := chromium curl xfsprogs btrfs-progs exfatprogs exfat-fuse fuse libfuse2 postgresql procps
+TOOLS := chromium curl redis-server postgresql procps gcc libc6-dev openssl xfsprogs btrfs-progs exfatprogs exfat-fuse fuse \
+	libfuse2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 

@@ -22,6 +22,7 @@ class SharedClock(Clock):
     """A clock in a file, for several processes."""
 
     def __init__(self, path: Path, now: float | None = None) -> None:
+        self.path = path
         if now is not None:
             path.write_bytes(_TIME.pack(now))
         with path.open("r+b") as file:

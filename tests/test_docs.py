@@ -11,10 +11,13 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import Announce
+from redis_server import Server, require_redis
 
 import diskdict
 
@@ -24,6 +27,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = [diskdict.__name__, *(found.name for found in pkgutil.walk_packages(diskdict.__path__, "diskdict."))]
 SMALLER = {"unicode_names.py": ["--limit", "2000"]}
 
+REDIS = "redis://127.0.0.1:6379"
 UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
 DIRECTIVE = re.compile(r"( *)\.\. code-block:: (python|pycon|console)\s*$")
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -89,11 +93,21 @@ def test_readme_shows_python() -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.title}:{section.blocks[0].line}")
-def test_readme_section_runs(section: Section, elsewhere: Path) -> None:
+def test_readme_section_runs(section: Section, elsewhere: Path, request: pytest.FixtureRequest) -> None:
     """The blocks of a section run in order, as a reader would type them."""
     namespace: dict[str, object] = {"__name__": "readme"}
     for block in section.blocks:
+        if REDIS in block.code:
+            block = block._replace(code=block.code.replace(REDIS, request.getfixturevalue("redis_url")))
         run_block(block, namespace)
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path, announce: Announce) -> Iterator[str]:
+    """A server in place of the reader's."""
+    require_redis(announce)
+    with Server(tmp_path / "redis") as server:
+        yield server.url
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

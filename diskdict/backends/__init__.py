@@ -17,6 +17,10 @@ BACKENDS: Final = {
     "https": "diskdict.backends.http",
     "postgresql": "diskdict.backends.postgres",
     "postgres": "diskdict.backends.postgres",
+    "redis": "diskdict.backends.redis",
+    "rediss": "diskdict.backends.redis",
+    "redis+cluster": "diskdict.backends.redis",
+    "rediss+cluster": "diskdict.backends.redis",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 
@@ -55,7 +59,8 @@ def open_store(
     lock: LockLike | None = None,
     limits: Limits | None = None,
 ) -> Store:
-    """Return the store that `url` names: ``"memory:"``, or ``"file:///some/folder"``, or the path of a folder.
+    """Return the store that `url` names: ``"memory:"``, ``"file:///some/folder"``, or the path of a folder; with the
+    extras of these names ``"http://host:port"`` and ``"redis://host:port"``.
 
     `codec` is the name of the codec of its values, for stores that keep that name.
     """

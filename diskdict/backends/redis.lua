@@ -1,0 +1,308 @@
+-- Records in Redis, changed as one. KEYS are, all of them in one slot,
+--   PREFIXstate   a number that none was above, the bytes of all payloads, the codec, whether any key expires
+--   PREFIXorder   all keys by the number that places them, those that have expired until they are swept
+--   PREFIXdue     keys that expire, by the millisecond from which on they are absent
+--   PREFIXsize    what the payloads of those keys measure: when they have expired nobody else can tell
+--   PREFIXk:TEXT  for each key that is changed: the 57 bytes of HEAD, spelling, metadata, payload; it expires by itself
+-- Where a slot is on its way to another server, a script some of whose KEYS are not here is refused before it begins.
+-- HEAD: format, order, version, updated, created, expires, checksum of the payload, lengths of spelling, metadata and
+-- payload.
+
+local call = redis.call
+local STATE, ORDER, DUE, SIZE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ROOT = string.sub(STATE, 1, -6)
+local HEAD, FORMAT, SWEPT_PER_WRITE = 57, 1, 2
+
+local time = call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
+
+local function place(text)
+  return ROOT .. 'k:' .. text
+end
+
+local function head(text)
+  local found = call('GETRANGE', place(text), 0, HEAD - 1)
+  return #found == HEAD and found or nil
+end
+
+local function lengths(found)
+  return struct.unpack('>I4I4I4', found, 46)
+end
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function size(found)
+  return found and struct.unpack('>I4', found, 54) or 0
+end
+
+-- Every change of a store of one slot has the time, in microseconds, for its version, or the next number: what a server
+-- lost that did not write it down is not given again. Of several slots each has numbers of its own, congruent `share`.
+local last, bytes, counted, expiring = 0, 0, 0, true
+
+local function count_bytes()
+  if bytes ~= counted then
+    call('HINCRBY', STATE, 'bytes', digits(bytes - counted))
+    counted = bytes
+  end
+end
+
+local function number(timed, floor, share, shares)
+  last = math.max(last + 1, floor, timed and micros or 0)
+  last = last + (share - last) % shares
+  return last
+end
+
+-- Takes a key out of all but its record.
+local function forget(text, found)
+  bytes = bytes - size(found)
+  if expiring and call('ZREM', DUE, text) == 1 then
+    if not found then
+      bytes = bytes - (tonumber(call('HGET', SIZE, text)) or 0)
+    end
+    call('HDEL', SIZE, text)
+  end
+  call('ZREM', ORDER, text)
+end
+
+local function drop(text, found)
+  forget(text, found)
+  return call('UNLINK', place(text)) == 1
+end
+
+local function sweep(limit)
+  local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+  for _, text in ipairs(due) do
+    forget(text, nil)
+  end
+  return #due
+end
+
+-- A key lives through the millisecond that PEXPIREAT is given.
+local function expire(text, due, length)
+  local key = place(text)
+  if due == '' then
+    if expiring and call('ZREM', DUE, text) == 1 then
+      call('HDEL', SIZE, text)
+      call('PERSIST', key)
+    end
+    return
+  end
+  if not expiring then
+    call('HSET', STATE, 'expiring', 1)
+    expiring = true
+  end
+  local gone = tonumber(due) <= now + 1
+  if gone then
+    call('UNLINK', key)
+  else
+    call('PEXPIREAT', key, digits(tonumber(due) - 1))
+  end
+  call('ZADD', DUE, gone and math.min(tonumber(due), now) or due, text)
+  call('HSET', SIZE, text, length)
+end
+
+local function keep(text, order, version, times, checksum, spelling, meta, payload, due)
+  local found = struct.pack('>Bdd', FORMAT, order, version) .. times .. checksum
+  call('SET', place(text), found .. struct.pack('>I4I4I4', #spelling, #meta, #payload) .. spelling .. meta .. payload)
+  expire(text, due, #payload)
+end
+
+local function spelling_of(text, found)
+  local length = found and lengths(found) or 0
+  return length == 0 and '' or call('GETRANGE', place(text), HEAD, HEAD + length - 1)
+end
+
+local changes = {}
+
+function changes.put(next, fresh, text, payload, meta, spelling, created, expires, checksum, due)
+  local found = head(text)
+  if fresh == '1' or not found then
+    drop(text, found)
+    found = nil
+  end
+  local version = next()
+  local order = version
+  if found then
+    order, created, spelling = struct.unpack('>d', found, 2), string.sub(found, 26, 33), spelling_of(text, found)
+  else
+    call('ZADD', ORDER, digits(order), text)
+  end
+  local updated = struct.pack('>d', micros / 1000000)
+  bytes = bytes + #payload - size(found)
+  keep(text, order, version, updated .. (created == '' and updated or created) .. expires, checksum, spelling, meta,
+    payload, due)
+  return { version, found and 0 or 1 }
+end
+
+function changes.amend(next, text, expires, due, amended, meta)
+  local found = head(text)
+  if not found then
+    return { 0, 0 }
+  end
+  local version = next()
+  if amended == '1' then
+    local spelled, described = lengths(found)
+    local payload = call('GETRANGE', place(text), HEAD + spelled + described, -1)
+    local times = string.sub(found, 18, 33) .. (expires == '' and string.sub(found, 34, 41) or expires)
+    if expires == '' then
+      due = call('ZSCORE', DUE, text) or ''
+    end
+    keep(text, struct.unpack('>d', found, 2), version, times, string.sub(found, 42, 45), spelling_of(text, found),
+      meta, payload, due)
+  else
+    call('SETRANGE', place(text), 9, struct.pack('>d', version))
+    if expires ~= '' then
+      call('SETRANGE', place(text), 33, expires)
+      expire(text, due, size(found))
+    end
+  end
+  return { version, 0 }
+end
+
+function changes.delete(_, text)
+  return { 0, drop(text, head(text)) and 1 or 0 }
+end
+
+-- 1 where it was moved, 0 where the target is there, -1 where the source is not.
+function changes.rename(next, source, target, spelling)
+  local found = head(source)
+  if not found then
+    return { 0, -1 }
+  elseif head(target) then
+    return { 0, 0 }
+  end
+  local spelled, described = lengths(found)
+  local kept = call('GETRANGE', place(source), HEAD + spelled, -1)
+  local due = call('ZSCORE', DUE, source) or ''
+  drop(source, found)
+  drop(target, nil)
+  local version = next()
+  call('ZADD', ORDER, digits(version), target)
+  bytes = bytes + #kept - described
+  keep(target, version, version, string.sub(found, 18, 41), string.sub(found, 42, 45), spelling,
+    string.sub(kept, 1, described), string.sub(kept, described + 1), due)
+  return { version, 1 }
+end
+
+local TAKES = { put = 9, amend = 5, delete = 1, rename = 3 }
+
+local function met(limit, growth)
+  return limit ~= '' and growth > 0 and bytes + growth > tonumber(limit)
+end
+
+local function holds(text, version)
+  local found = head(text)
+  if version == '' then
+    return not found
+  end
+  return found and struct.unpack('>d', found, 10) == tonumber(version)
+end
+
+local asked = {}
+
+-- codec, limit, timed, share, shares, growth, how many changes take a number, the highest floor of these, number of
+-- expectations, text and version of each, and then changes: kind, floor of its number, what it takes. Gives 'ok' and what
+-- each did, or 'codec', 'limit', 'conflict' and what is there.
+function asked.write(codec, limit, timed, share, shares, growth, takes, highest, expected)
+  local state = call('HMGET', STATE, 'last', 'bytes', 'codec', 'expiring')
+  last, bytes, expiring = tonumber(state[1]) or 0, tonumber(state[2]) or 0, state[4]
+  counted = bytes
+  if state[3] and state[3] ~= codec then
+    return { 'codec', state[3] }
+  end
+  local at = 11
+  for _ = 1, tonumber(expected) do
+    if not holds(ARGV[at], ARGV[at + 1]) then
+      return { 'conflict', ARGV[at] }
+    end
+    at = at + 2
+  end
+  local first = at
+  growth = tonumber(growth)
+  if limit ~= '' then
+    while ARGV[at] do
+      if ARGV[at] == 'put' then
+        growth = growth + #ARGV[at + 4] - size(head(ARGV[at + 3]))
+      end
+      at = at + 2 + TAKES[ARGV[at]]
+    end
+  end
+  if met(limit, growth) then
+    sweep(-1)
+    count_bytes()
+    if met(limit, growth) then
+      return { 'limit', digits(bytes + growth) }
+    end
+  end
+  local done = { 'ok' }
+  at = first
+  timed = timed == '1'
+  if tonumber(takes) > 0 then
+    -- Where memory is full a script is stopped at the first command that changes anything if that one takes some.
+    local reserved = math.max(last, tonumber(highest), timed and micros or 0) + (takes + 1) * shares
+    call('HSET', STATE, 'last', digits(reserved), 'codec', codec)
+  end
+  if expiring and ARGV[at] then
+    sweep(SWEPT_PER_WRITE)
+  end
+  while ARGV[at] do
+    local kind, floor = ARGV[at], tonumber(ARGV[at + 1])
+    local function next()
+      return number(timed, floor, tonumber(share), tonumber(shares))
+    end
+    done[#done + 1] = changes[kind](next, unpack(ARGV, at + 2, at + 1 + TAKES[kind]))
+    at = at + 2 + TAKES[kind]
+  end
+  count_bytes()
+  return done
+end
+
+function asked.stat(text)
+  local found = head(text)
+  if not found then
+    return call('EXISTS', place(text)) == 1 and { '', 0 } or false
+  end
+  local spelling, meta = lengths(found)
+  return { call('GETRANGE', place(text), 0, HEAD + spelling + meta - 1), size(found) }
+end
+
+function asked.count()
+  return call('ZCARD', ORDER) - call('ZCOUNT', DUE, '-inf', now)
+end
+
+function asked.sweep(limit)
+  local swept = sweep(limit)
+  count_bytes()
+  if call('ZCARD', DUE) == 0 then
+    call('HDEL', STATE, 'expiring')
+  end
+  return swept
+end
+
+-- Of so many keys after (or, in reverse, before) a number: those that begin with `prefix` and live by the clock of the
+-- first page. Gives that time, where to go on ('' at the end), and orders, texts and spellings one after another.
+function asked.page(reverse, after, many, prefix, begun)
+  local command, stop = 'ZRANGEBYSCORE', '+inf'
+  if reverse == '1' then
+    command, stop = 'ZREVRANGEBYSCORE', '-inf'
+  end
+  local found = call(command, ORDER, '(' .. after, stop, 'WITHSCORES', 'LIMIT', 0, many)
+  local expiring = call('ZCARD', DUE) > 0
+  begun = begun == '' and now or tonumber(begun)
+  local page = { digits(begun), #found == 2 * many and found[#found] or '' }
+  for at = 1, #found, 2 do
+    local text = found[at]
+    local due = expiring and call('ZSCORE', DUE, text)
+    if string.sub(text, 1, #prefix) == prefix and not (due and tonumber(due) <= begun) then
+      page[#page + 1] = found[at + 1]
+      page[#page + 1] = text
+      page[#page + 1] = string.sub(text, 1, 1) == '=' and spelling_of(text, head(text)) or ''
+    end
+  end
+  return page
+end
+
+return asked[ARGV[1]](unpack(ARGV, 2, 10))

@@ -1,0 +1,186 @@
+"""Where keys are in Redis, and how the script is asked: `Slots`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, cast
+from zlib import crc32
+
+from diskdict.errors import ConflictError, FormatError, LimitError
+from diskdict.limits import Limits, checked
+from diskdict.redisaddress import Address
+from diskdict.rediscalls import Reply, Request
+from diskdict.redislinks import Links
+from diskdict.redisrecords import Argument, Change, decoded, encoded, expectations
+from diskdict.store import OnlyIf
+
+PARTS: Final = 64
+"""Slots over which a cluster spreads a store whose prefix names none."""
+
+_MOST: Final = 10_000
+_INDEXES: Final = (b"state", b"order", b"due", b"size")
+_TAG: Final = re.compile(r"\{([^}]+)\}")
+
+
+class Slots:
+    """The slots that a store is in: one, or in a cluster `PARTS`, unless a hash tag in the prefix names one.
+
+    Parameters
+    ----------
+    address: Address
+        Where the store is.
+    codec: str
+        What all who use this prefix must share.
+    limits: Limits
+        Of these ``total_bytes``, for a store in one slot.
+    """
+
+    def __init__(self, address: Address, codec: str, limits: Limits | None) -> None:
+        self.links = Links(address)
+        self._address = address
+        self._codec = codec
+        prefix, allowed = address.prefix, checked(limits).total_bytes
+        spread = address.cluster and not _TAG.search(prefix)
+        self._roots = [encoded(f"{{{prefix}{part}}}:") for part in range(PARTS)] if spread else [encoded(prefix)]
+        if spread and allowed is not None:
+            raise ValueError(f"total_bytes is for one slot of a cluster: give the prefix a tag, as in {{{prefix}}}")
+        if spread and re.search("[{}]", prefix):
+            raise ValueError(f"a prefix in a cluster has a whole hash tag or none, not {prefix!r}")
+        self.allowed = allowed
+        self._seen = 0
+        self._met = False
+
+    # ---- where
+
+    @property
+    def parts(self) -> range:
+        """The numbers of the slots."""
+        return range(len(self._roots))
+
+    def part(self, key: str) -> int:
+        """Return in which of them a key is."""
+        if len(self._roots) == 1:
+            return 0
+        tag = _TAG.search(key)
+        return crc32(encoded(tag[1] if tag else key)) % PARTS
+
+    def place(self, key: str) -> bytes:
+        """Return under what name a record is."""
+        return self._roots[self.part(key)] + b"k:" + encoded(key)
+
+    def key(self, place: bytes, part: int) -> str:
+        """Return whose record is there."""
+        return decoded(place[len(self._roots[part]) + 2 :])
+
+    def portions(self, keys: Iterable[str]) -> list[tuple[int, Sequence[str]]]:
+        """Return keys, each once, by their slots, in portions that are not too many for one request."""
+        parts: dict[int, list[str]] = {}
+        for key in dict.fromkeys(keys):
+            parts.setdefault(self.part(key), []).append(key)
+        return [(part, some) for part, whole in parts.items() for some in portions(whole)]
+
+    def check_together(self, keys: Iterable[str]) -> None:
+        """Raise ValueError where keys are not all in one slot."""
+        if len(self._roots) > 1 and len({self.part(key) for key in keys}) > 1:
+            raise ValueError(
+                "keys that are changed as one must be in one slot of the cluster: have the same {tag} in each of them,"
+                " or one in the prefix of the store"
+            )
+
+    # ---- asking
+
+    def meet(self) -> None:
+        """Look, at the first use, whose store this is. FormatError, where it is one of another codec."""
+        if self._met:
+            self.links.check_open()
+            return
+        roots = [root + b"state" for root in self._roots]
+        for found in self.links.ask_all([Request(root, ("HGET", root, "codec")) for root in roots], reading=True):
+            if found is not None and found != encoded(self._codec):
+                raise self._other(cast(bytes, found))
+        self._met = True
+
+    def _other(self, codec: bytes) -> FormatError:
+        return FormatError(f"{self._address}: the values there are by codec {decoded(codec)!r}, not {self._codec!r}")
+
+    def one(self, key: str, command: str) -> Reply:
+        """Return what a command says of the record of a key."""
+        self.meet()
+        place = self.place(key)
+        return self.links.ask(place, command, place, reading=True)
+
+    def each(self, parts: Iterable[int], *arguments: Argument, reading: bool = True) -> list[Reply]:
+        """Return what the script says of slots."""
+        self.meet()
+        return self.links.ask_all([self._script(part, arguments) for part in parts], reading=reading)
+
+    def stat(self, key: str) -> Reply:
+        """Return what the script says of a record."""
+        self.meet()
+        asked = self._script(self.part(key), ("stat", encoded(key)), [key])
+        return self.links.ask_all([asked], reading=True)[0]
+
+    def _script(self, part: int, arguments: Sequence[Argument], keys: Iterable[str] = ()) -> Request:
+        root = self._roots[part]
+        places = [root + name for name in _INDEXES]
+        return Request(places[0], arguments, [*places, *(root + b"k:" + encoded(key) for key in keys)])
+
+    def write(
+        self, changes: Sequence[Change], expected: Mapping[str, OnlyIf] | None = None, growth: int = 0
+    ) -> list[tuple[int, int]]:
+        """Make changes, those of one slot as one, and return for each its version and what came of it.
+
+        Raises ConflictError where a key has not the version that is expected, LimitError, and FormatError.
+        """
+        self.meet()
+        expected = expected or {}
+        parts: dict[int, list[int]] = {}
+        if not changes:
+            parts[self.part(next(iter(expected), ""))] = []
+        for number, change in enumerate(changes):
+            parts.setdefault(self.part(change.key), []).append(number)
+        floors = self._floors(len(changes), several=len(parts) > 1) or [0]
+        begin = ("write", self._codec, "" if self.allowed is None else self.allowed, int(len(parts) < 2))
+        requests = []
+        for part, numbers in parts.items():
+            some = [changes[number] for number in numbers]
+            takes = sum(change.kind != "delete" for change in some)
+            arguments: list[Argument] = [*begin, part, len(self._roots), growth, takes, max(floors), len(expected)]
+            arguments += expectations(expected)
+            for number, change in zip(numbers, some, strict=True):
+                arguments += [change.kind, floors[number], *change.arguments]
+            targets = [change.target for change in some if change.target is not None]
+            requests.append(self._script(part, arguments, [*expected, *(change.key for change in some), *targets]))
+        done: dict[int, tuple[int, int]] = {}
+        for numbers, reply in zip(parts.values(), self.links.ask_all(requests), strict=True):
+            done.update(zip(numbers, self._told(cast(list[object], reply)), strict=True))
+        self._seen = max(self._seen, *(version for version, _ in done.values()), 0)
+        return [done[number] for number in range(len(changes))]
+
+    def _floors(self, changes: int, *, several: bool) -> Sequence[int]:
+        """Return numbers that those of changes must not be below, for orders in the order of the changes."""
+        if len(self._roots) == 1:
+            return [0] * changes
+        if not several:
+            return [self._seen + 1] * changes
+        # Servers that make the later ones first would number them first.
+        first = max(self._seen + 1, int(self.links.now() * 1e6))
+        return range(first, first + changes * PARTS, PARTS)
+
+    def _told(self, reply: list[object]) -> list[tuple[int, int]]:
+        said, *told = reply
+        if said == b"conflict":
+            key = decoded(cast(bytes, told[0]))
+            raise ConflictError(f"{key!r} was changed or removed by others; read it again and repeat")
+        if said == b"limit":
+            raise LimitError("total_bytes", self.allowed or 0, int(cast(bytes, told[0])), "bytes")
+        if said == b"codec":
+            raise self._other(cast(bytes, told[0]))
+        return [(version, what) for version, what in cast(list[tuple[int, int]], told)]
+
+
+def portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Yield keys in portions that are not too many for one request."""
+    asked = list(keys)
+    yield from (asked[at : at + _MOST] for at in range(0, len(asked), _MOST))
