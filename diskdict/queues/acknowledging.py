@@ -64,7 +64,10 @@ class Acknowledging(Blocking[V]):
 
     @contextlib.contextmanager
     def processing(self, block: bool = True, timeout: float | None = None) -> Iterator[Delivery[V]]:
-        """Get an item, acknowledge it at the end of the block, give it back where that raises."""
+        """Get an item, acknowledge it at the end of the block, give it back where that raises.
+
+        A block that takes longer than ``visibility`` may be one of two for the same item; `extend` keeps it.
+        """
         if self._terms.visibility is None:
             raise ValueError("processing() takes a queue with visibility=; without it what was got is gone")
         delivery = cast(Delivery[V], self.get(block, timeout))

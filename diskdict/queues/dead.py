@@ -120,7 +120,10 @@ class Graveyard:
 
     def __iter__(self) -> Iterator[int]:
         store = self._opened(create=False)
-        return iter([] if store is None else [int(text) for text in store.scan()])
+        if store is None:
+            return iter(())
+        with store.exclusive():
+            return iter([int(text) for text in store.scan()])
 
     def close(self) -> None:
         """Give the store back."""
