@@ -144,7 +144,7 @@ class Journal:
         if self._fd is None:
             return
         # A sync under way tells afterwards how far it has come, and that is to be before this.
-        with self._shared.held():
+        with self._shared.turn, self._shared.round():
             self._begun = False
             self._epoch = int.from_bytes(os.urandom(7))
             self._seed = seed_of(self._epoch)

@@ -45,7 +45,7 @@ class SharedSync:
 
     Notes
     -----
-    ``synced`` is the number through which all is on disk.
+    ``synced`` is the number through which all is on disk. Who holds ``turn``, and in it a `round`, keeps syncs away.
     """
 
     def __init__(self, sync: Callable[[], None], reached: Callable[[], int]) -> None:
@@ -55,7 +55,7 @@ class SharedSync:
         self._round = threading.Lock()
         self._served = 1
         self._took = 0.0
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         self.synced = 0
 
     def through(self, number: int) -> None:
@@ -65,9 +65,8 @@ class SharedSync:
         """
         while self.synced < number:
             under_way = self._round
-            if not self._turn.locked():
-                # Those who come meanwhile wait for the lock of this round, and not for the next one's.
-                with self.held():
+            if not self.turn.locked():
+                with self.turn, self.round():
                     self._sync_in_turn(number)
             elif under_way.acquire(timeout=_PATIENCE):
                 under_way.release()
@@ -92,16 +91,13 @@ class SharedSync:
         while self._reached() - self.synced < self._served and time.monotonic() < end:
             time.sleep(_A_MOMENT)
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep syncs away; who waits for one waits for the end of this."""
-        ended = threading.Lock()
-        with self._turn, ended:
-            self._round = ended
-            yield
+    def round(self) -> threading.Lock:
+        """Return the lock to hold within ``turn``: those who come meanwhile wait for this one, not for the next one's."""
+        self._round = threading.Lock()
+        return self._round
 
     def now(self) -> None:
-        """Sync, within `held`."""
+        """Sync; the caller holds `turn`."""
         goal = self._reached()
         self._sync()
         self.synced = goal

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from clocks import Clock
 from hosting import SharedClock
+from kvstore_contract import KVStoreContract, MakeKV
 from mapping_contract import Dict, MakeDict, MappingContract
 from redis_server import Server, require_redis
 from store_contract import MakeStore, StoreContract
 
+from diskdict import KVStore
 from diskdict.backends.redis import RedisStore
 from diskdict.core import StoreDict
 
@@ -90,3 +92,12 @@ class TestRedisDict(MappingContract):
         return make_dict
 
     test_clock_that_goes_back = None  # the server removes what has expired when it is asked for it
+
+
+class TestRedisKVStore(KVStoreContract):
+    """The contract over a server."""
+
+    @pytest.fixture
+    def make_kv(self, place: Place, clock: SharedClock) -> MakeKV:
+        url = place()
+        return lambda **options: KVStore.from_url(url, clock=clock, **options)

@@ -74,6 +74,7 @@ class TestOneSlot(StoreContract):
     test_reads_remove_nothing = None  # the server removes what has expired when it is asked for it
 
 
+@pytest.mark.torture
 class TestDictInOneSlot(MappingContract):
     """The contract of mappings over such a store."""
 

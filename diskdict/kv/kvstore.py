@@ -47,9 +47,10 @@ class KVStore:
     Parameters
     ----------
     backend: str
-        ``"file"``, ``"memory"``, ``"http"``, or a server's: see `KVStore.from_url`, too.
+        ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, or ``"url"``: see `KVStore.from_url`, too.
     config: mapping, optional
-        Where it is: ``path`` of a folder; ``url``; ``host``, ``port``, ``user``, ``password`` and what the backend has.
+        Where it is: ``path`` of a folder; ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix``
+        with Redis, ``database`` and ``table`` with PostgreSQL; ``url``.
     namespace: str, optional
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool
@@ -106,7 +107,7 @@ class KVStore:
         codec: str | Codec | None = None,
         clock: Clock = time.time,
     ) -> Self:
-        """Return the store at a URL, or in a folder: ``memory:``, ``file:///some/folder``, ``http://…``."""
+        """Return the store at a URL, or in a folder: those of `diskdict.open_dict`."""
         return cls(
             "url",
             {"url": os.fspath(url)},

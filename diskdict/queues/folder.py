@@ -175,7 +175,7 @@ class QueueFolder(Refusing):
         # Once: interrupted, the next opening looks for what is there.
         left, self._left = self._left or self.unchanged or self.failure is not None, True
         # A sync under way has its files open.
-        with self._shared.held(), contextlib.ExitStack() as stack:
+        with self._shared.turn, self._shared.round(), contextlib.ExitStack() as stack:
             for step in (self.folder.close, self._ledger.release, self.data.close, self.segments.files.close_all):
                 stack.callback(step)
             if not left:
@@ -188,7 +188,7 @@ class QueueFolder(Refusing):
 
     def destroy(self) -> None:
         """Remove all of the queue; the folder, too, if nothing else is in it."""
-        with self._shared.held():
+        with self._shared.turn, self._shared.round():
             self._left = True
             self._shared.synced = self.changes
             self.segments.files.close_all()
