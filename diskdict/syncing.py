@@ -92,7 +92,7 @@ class SharedSync:
             time.sleep(_A_MOMENT)
 
     def round(self) -> threading.Lock:
-        """Return the lock to hold within ``turn``: those who come meanwhile wait for this one, not for the next one's."""
+        """Return the lock to hold within ``turn``: those who come meanwhile wait for it, not for the next one's."""
         self._round = threading.Lock()
         return self._round
 

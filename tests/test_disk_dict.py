@@ -691,7 +691,7 @@ def test_open_dict_in_a_folder(tmp_path: Path, url: str) -> None:
         assert d == {"k": b"1"}
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "ftp://x/y", "file://server/share", "memory:/x"])
+@pytest.mark.parametrize("url", ["mongo://localhost", "ftp://x/y", "file://server/share", "memory:/x"])
 def test_open_dict_of_what_nobody_knows(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown scheme is no name of a folder; the message has the URL."""
     monkeypatch.chdir(tmp_path)

@@ -327,3 +327,19 @@ def test_semaphore_of_a_factory_begins_with_what_is_there(tmp_path: Path) -> Non
         assert counted.acquire(False)
         assert not counted.acquire(False)
         counted.release()
+
+
+def test_mark_of_an_item_that_is_gone_is_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted between the removal of an item and forgetting what is known of it, that does not bring it back."""
+    q = DurableQueue(tmp_path, visibility=10)
+    q.put_many([1, 2])
+    delivery = q.get()
+    with monkeypatch.context() as patched:
+        patched.setattr(q._engine.waiting, "forget", lambda number: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            q.ack(delivery)
+    q.close()
+
+    with DurableQueue(tmp_path) as q:
+        assert list(q) == [2]
+        assert q.counts() == (1, 0, 0, 0)

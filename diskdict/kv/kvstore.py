@@ -49,8 +49,8 @@ class KVStore:
     backend: str
         ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, or ``"url"``: see `KVStore.from_url`, too.
     config: mapping, optional
-        Where it is: ``path`` of a folder; ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix``
-        with Redis, ``database`` and ``table`` with PostgreSQL; ``url``.
+        Where it is: ``path`` of a folder; ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and
+        ``prefix`` with Redis, ``database`` and ``table`` with PostgreSQL; ``url``.
     namespace: str, optional
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool

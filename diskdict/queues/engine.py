@@ -62,6 +62,8 @@ class Engine(Generic[V]):
         self._burial = Burial(folder, graveyard)
         content = folder.find()
         self._ended = False
+        # Interrupted before it was forgotten, one may have a mark that is there no longer.
+        content = content._replace(marks={number: content.marks[number] for number in content.marked()})
         away = {number for number, mark in content.marks.items() if self._is_away(mark)}
         ids = array("q", [number for number in content.ids if number not in away]) if away else content.ids
         self.order = order_of(ids, self._value_of)
@@ -69,12 +71,12 @@ class Engine(Generic[V]):
         self._compares = self.order.compares
         self.waiting = Waiting(self.order)
         self.given_up = 0
-        self._take_over(content)
+        self._take_over(content, away)
 
     def _is_away(self, mark: Mark) -> bool:
         return mark.deliveries >= self._most or mark.due > self._clock()
 
-    def _take_over(self, content: Content) -> None:
+    def _take_over(self, content: Content, away: set[int]) -> None:
         spent = [number for number, mark in content.marks.items() if mark.deliveries >= self._most]
         if spent or content.damaged:
             self._folder.begin()
@@ -83,7 +85,7 @@ class Engine(Generic[V]):
                 self.waiting.bind(number, mark.key)
             if mark.deliveries:
                 self.waiting.deliveries[number] = mark.deliveries
-            if number not in self.order and mark.deliveries < self._most:
+            if number in away and mark.deliveries < self._most:
                 self.waiting.delay(number, mark.due)
         for number in spent:
             self._give_back(number)

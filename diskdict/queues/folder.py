@@ -8,6 +8,7 @@ import re
 import sys
 import zlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -45,6 +46,11 @@ class Content(NamedTuple):
     ids: array[int]
     marks: dict[int, Mark]
     damaged: list[tuple[Segment, Damage]]
+
+    def marked(self) -> list[int]:
+        """Return the ids that something is known of."""
+        places = ((bisect_left(self.ids, number), number) for number in self.marks)
+        return [number for place, number in places if place < len(self.ids) and self.ids[place] == number]
 
 
 class QueueFolder(Refusing):
