@@ -47,7 +47,7 @@ def chromium(announce: Announce) -> str:
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """One browser for all tests; each has a profile of its own."""
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as tools:
         opened = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
