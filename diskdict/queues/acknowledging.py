@@ -34,7 +34,7 @@ class Acknowledging(Blocking[V]):
     def nack(self, delivery: Delivery[V], *, delay: Seconds = 0) -> bool:
         """Give an item back, to its place, after `delay` seconds.
 
-        False if it is not in flight for this delivery any longer. ValueError without ``visibility``.
+        False as in `ack`. ValueError without ``visibility``.
         """
         seconds = checked_delay(delay)
         with self.mutex:
@@ -46,7 +46,7 @@ class Acknowledging(Blocking[V]):
         return done
 
     def extend(self, delivery: Delivery[V], visibility: Seconds | None = None) -> bool:
-        """Keep an item from others for `visibility` seconds from now, or for those of the queue; False as in `nack`."""
+        """Keep an item from others for `visibility` seconds from now, or for those of the queue; False as in `ack`."""
         with self.mutex:
             self._check_delivery(delivery)
             seconds = self._terms.visibility if visibility is None else checked_delay(visibility)

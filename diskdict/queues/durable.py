@@ -67,9 +67,9 @@ class DurableQueue(Acknowledging[V], Generic[V, G]):
 
     Notes
     -----
-    Threads share one handle; one process at a time has the folder. After a fork the child's handle is closed. Memory
-    is eight bytes an item; a priority queue keeps all values. A ``put`` that is interrupted by Ctrl-C may count, from
-    the next opening.
+    Threads share one handle; one process at a time has the folder. After a fork the child's handle is closed. An item
+    that waits takes eight bytes of memory, one that is delayed, in flight or has a `dedupe_key` some 300; a priority
+    queue keeps all values. A ``put`` that is interrupted by Ctrl-C may count, from the next opening.
 
     Examples
     --------
