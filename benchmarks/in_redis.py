@@ -13,7 +13,7 @@ from typing import Final
 
 import redis
 
-from diskdict.backends.redis import RedisStore
+from diskdict.backends.redis.store import RedisStore
 
 TURNS: Final = 9
 VALUE: Final = b"x" * 100

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from diskdict import DurabilityError, open_dict
-from diskdict.backends.redis import RedisStore
+from diskdict.backends.redis.store import RedisStore
 from diskdict.core import StoreDict
 
 

@@ -70,7 +70,7 @@ def test_wheel_contains_the_whole_package_and_nothing_else(wheel: zipfile.ZipFil
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     here = {path.relative_to(ROOT).as_posix() for path in files}
 
-    assert {"diskdict/py.typed", "diskdict/server/page/index.html", "diskdict/backends/redis.lua"} < here
+    assert {"diskdict/py.typed", "diskdict/server/page/index.html", "diskdict/backends/redis/records.lua"} < here
     assert shipped == here
 
 

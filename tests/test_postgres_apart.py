@@ -25,12 +25,12 @@ from store_contract import in_threads
 from tallies import Announce
 
 from diskdict import ClosedError, ConflictError, FormatError, LimitError, Limits, ReadOnlyError, open_dict, open_store
-from diskdict.backends.postgres import PostgresStore
-from diskdict.columns import bounds, escaped, indexed, searchable, unescaped
+from diskdict.backends.postgres.columns import bounds, escaped, indexed, searchable, unescaped
+from diskdict.backends.postgres.servertime import ServerClock
+from diskdict.backends.postgres.sqlstates import LostError, translated
+from diskdict.backends.postgres.store import PostgresStore
 from diskdict.core import StoreDict
 from diskdict.errors import DiskDictError
-from diskdict.servertime import ServerClock
-from diskdict.sqlstates import LostError, translated
 from diskdict.store import ABSENT, NEVER
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def server(announce: Announce) -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
-    with Crew("postgres_clienting", "diskdict.backends.postgres") as crew:
+    with Crew("postgres_clienting", "diskdict.backends.postgres.store") as crew:
         yield crew
 
 

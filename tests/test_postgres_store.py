@@ -12,7 +12,7 @@ from postgres_server import PostgresServer, server_or_skip
 from store_contract import MakeStore, StoreContract
 from tallies import Announce
 
-from diskdict.backends.postgres import PostgresStore
+from diskdict.backends.postgres.store import PostgresStore
 from diskdict.core import StoreDict
 from diskdict.store import Store
 

@@ -15,7 +15,7 @@ from redis_server import Server, require_redis
 from store_contract import MakeStore, StoreContract
 
 from diskdict import KVStore
-from diskdict.backends.redis import RedisStore
+from diskdict.backends.redis.store import RedisStore
 from diskdict.core import StoreDict
 
 Place = Callable[[], str]

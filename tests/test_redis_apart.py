@@ -28,10 +28,10 @@ from diskdict import (
     Limits,
     open_dict,
 )
-from diskdict.backends.redis import RedisStore
+from diskdict.backends.redis.address import Address, parsed
+from diskdict.backends.redis.refusals import translated
+from diskdict.backends.redis.store import RedisStore
 from diskdict.core import StoreDict
-from diskdict.redisaddress import Address, parsed
-from diskdict.redisrefusals import translated
 
 Dict = StoreDict[Any, Any]
 Connect = Callable[..., Dict]

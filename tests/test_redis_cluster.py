@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from redis_server import Cluster, Server, acknowledged, free_port, require_redis, wait_until
 from store_contract import MakeStore, StoreContract
 
-from diskdict.backends.redis import RedisStore
+from diskdict.backends.redis.store import RedisStore
 from diskdict.core import StoreDict
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits

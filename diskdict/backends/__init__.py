@@ -15,12 +15,12 @@ BACKENDS: Final = {
     "memory": "diskdict.backends.memory",
     "http": "diskdict.backends.http",
     "https": "diskdict.backends.http",
-    "postgresql": "diskdict.backends.postgres",
-    "postgres": "diskdict.backends.postgres",
-    "redis": "diskdict.backends.redis",
-    "rediss": "diskdict.backends.redis",
-    "redis+cluster": "diskdict.backends.redis",
-    "rediss+cluster": "diskdict.backends.redis",
+    "postgresql": "diskdict.backends.postgres.store",
+    "postgres": "diskdict.backends.postgres.store",
+    "redis": "diskdict.backends.redis.store",
+    "rediss": "diskdict.backends.redis.store",
+    "redis+cluster": "diskdict.backends.redis.store",
+    "rediss+cluster": "diskdict.backends.redis.store",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 

@@ -19,9 +19,9 @@ from psycopg.rows import TupleRow
 from psycopg.types.numeric import FloatBinaryDumper, Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 
+from diskdict.backends.postgres.sqlstates import LostError, SilentError, translated, unreachable, vendor_errors
 from diskdict.errors import ClosedError
 from diskdict.repeating import checked_interval
-from diskdict.sqlstates import LostError, SilentError, translated, unreachable, vendor_errors
 
 T = TypeVar("T")
 Row = TupleRow

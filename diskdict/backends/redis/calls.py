@@ -8,12 +8,12 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final, NamedTuple, cast
 
+from diskdict.backends.redis.address import Address, named
+from diskdict.backends.redis.records import Argument
+from diskdict.backends.redis.refusals import NOT_DONE, VENDOR, NoBackoff, Retry, redis, translated
 from diskdict.errors import DurabilityError
-from diskdict.redisaddress import Address, named
-from diskdict.redisrecords import Argument
-from diskdict.redisrefusals import NOT_DONE, VENDOR, NoBackoff, Retry, redis, translated
 
-_SCRIPT: Final = files("diskdict.backends").joinpath("redis.lua").read_bytes()
+_SCRIPT: Final = files("diskdict.backends.redis").joinpath("records.lua").read_bytes()
 _DIGEST: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 
 Node = tuple[str, int]

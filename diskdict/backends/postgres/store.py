@@ -9,19 +9,19 @@ from itertools import count
 from typing import Final, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from diskdict import rows
-from diskdict.columns import bounds, escaped, indexed, unescaped
+from diskdict.backends.postgres import rows
+from diskdict.backends.postgres.columns import bounds, escaped, indexed, unescaped
+from diskdict.backends.postgres.rows import FRESH, Parameters, Row
+from diskdict.backends.postgres.servertime import ServerClock
 from diskdict.limits import Limits, checked
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed
 from diskdict.mutex import LockLike, mutation_locks
-from diskdict.rows import FRESH, Parameters, Row
-from diskdict.servertime import ServerClock
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
 try:
-    from diskdict.libpq import settings_of
-    from diskdict.tables import Table
+    from diskdict.backends.postgres.libpq import settings_of
+    from diskdict.backends.postgres.tables import Table
 except ImportError as error:
     raise ImportError("a store in PostgreSQL needs psycopg: pip install diskdict-store[postgres]") from error
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 from zlib import crc32
 
-from diskdict.columns import escaped, indexed, searchable, unescaped
+from diskdict.backends.postgres.columns import escaped, indexed, searchable, unescaped
 from diskdict.errors import LimitError
 from diskdict.messages import Listed
 from diskdict.store import Record, Stat

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Final, cast
 
+from diskdict.backends.redis.address import Address
+from diskdict.backends.redis.calls import Call, Command, Node, Pool, Reply, Request, Work, pool_of
+from diskdict.backends.redis.records import Argument
+from diskdict.backends.redis.refusals import key_slot, translated
 from diskdict.errors import ClosedError
-from diskdict.redisaddress import Address
-from diskdict.rediscalls import Call, Command, Node, Pool, Reply, Request, Work, pool_of
-from diskdict.redisrecords import Argument
-from diskdict.redisrefusals import key_slot, translated
 
 _PAUSE: Final = 0.05
 """Seconds between two attempts at a cluster that is choosing another primary."""

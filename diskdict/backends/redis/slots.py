@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 from zlib import crc32
 
+from diskdict.backends.redis.address import Address
+from diskdict.backends.redis.calls import Reply, Request
+from diskdict.backends.redis.links import Links
+from diskdict.backends.redis.records import Argument, Change, decoded, encoded, expectations
 from diskdict.errors import ConflictError, FormatError, LimitError
 from diskdict.limits import Limits, checked
-from diskdict.redisaddress import Address
-from diskdict.rediscalls import Reply, Request
-from diskdict.redislinks import Links
-from diskdict.redisrecords import Argument, Change, decoded, encoded, expectations
 from diskdict.store import OnlyIf
 
 PARTS: Final = 64

@@ -6,13 +6,22 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
-from diskdict.columns import unescaped
+from diskdict.backends.postgres.columns import unescaped
+from diskdict.backends.postgres.libpq import identifier, literal
+from diskdict.backends.postgres.pooling import Connection, Connections, Row, Step, Transaction
+from diskdict.backends.postgres.rows import Parameters
+from diskdict.backends.postgres.statements import (
+    CLOCK,
+    COLUMNS,
+    FIND_TABLE,
+    SEQUENCE,
+    Statements,
+    creation,
+    creation_lock,
+    statements,
+)
 from diskdict.errors import ConflictError, FormatError
-from diskdict.libpq import identifier, literal
 from diskdict.limits import Limits
-from diskdict.pooling import Connection, Connections, Row, Step, Transaction
-from diskdict.rows import Parameters
-from diskdict.statements import CLOCK, COLUMNS, FIND_TABLE, SEQUENCE, Statements, creation, creation_lock, statements
 from diskdict.store import ABSENT, Clock, OnlyIf
 
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -72,7 +81,7 @@ class Table:
     name, codec: str
         Of the table, and of the values in it.
     timeout, connections:
-        As in `diskdict.pooling.Connections`.
+        As in `diskdict.backends.postgres.pooling.Connections`.
     limits: Limits
         Of these ``total_bytes`` is held: what would grow beyond it is not made.
     clock: callable, optional

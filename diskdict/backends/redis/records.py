@@ -1,4 +1,4 @@
-"""Records as Redis has them: what `diskdict/backends/redis.lua` is told and tells, a pure pair."""
+"""Records as Redis has them: what `diskdict/backends/redis/records.lua` is told and tells, a pure pair."""
 
 from __future__ import annotations
 

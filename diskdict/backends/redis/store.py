@@ -9,16 +9,16 @@ from heapq import merge
 from itertools import count
 from typing import Final, cast
 
-from diskdict import redisrecords
+from diskdict.backends.redis import records
+from diskdict.backends.redis.address import Address, parsed
+from diskdict.backends.redis.calls import Request
+from diskdict.backends.redis.records import Change, decoded, encoded
+from diskdict.backends.redis.slots import Slots, portions
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed
 from diskdict.mutex import LockLike, mutation_lock
-from diskdict.redisaddress import Address, parsed
-from diskdict.rediscalls import Request
-from diskdict.redisrecords import Change, decoded, encoded
-from diskdict.redisslots import Slots, portions
 from diskdict.store import NEVER, Clock, OnlyIf, Record, Stat, Store
 
 _FRESH: Final = 1 << 61
@@ -32,7 +32,7 @@ class RedisStore(Store):
     Parameters
     ----------
     address: Address or str
-        Where they are; `diskdict.redisaddress.parsed` says what a URL may hold.
+        Where they are; `diskdict.backends.redis.address.parsed` says what a URL may hold.
     codec: str
         The name of the codec, which all who use this prefix must share.
     clock: callable, optional
@@ -95,15 +95,15 @@ class RedisStore(Store):
 
     def get(self, key: str) -> Record | None:
         stored = self._slots.one(key, "GET")
-        return None if stored is None else redisrecords.record_of(key, cast(bytes, stored))
+        return None if stored is None else records.record_of(key, cast(bytes, stored))
 
     def read(self, key: str) -> bytes | None:
         stored = self._slots.one(key, "GET")
-        return None if stored is None else redisrecords.payload_of(key, cast(bytes, stored))
+        return None if stored is None else records.payload_of(key, cast(bytes, stored))
 
     def stat(self, key: str) -> Stat | None:
         found = self._slots.stat(key)
-        return None if found is None else redisrecords.stat_of(key, *cast(tuple[bytes, int], found))
+        return None if found is None else records.stat_of(key, *cast(tuple[bytes, int], found))
 
     def contains(self, key: str) -> bool:
         return self._slots.one(key, "EXISTS") == 1
@@ -125,23 +125,23 @@ class RedisStore(Store):
         created: float | None = None,
         only_if: OnlyIf = None,
     ) -> int | None:
-        change = redisrecords.put(key, payload, expires=expires, meta=meta, spelling=spelling, created=created)
+        change = records.put(key, payload, expires=expires, meta=meta, spelling=spelling, created=created)
         done = self._one(change, only_if)
         return done and done[0]
 
     def amend(
         self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
     ) -> int | None:
-        done = self._one(redisrecords.amend(key, expires, meta), only_if)
+        done = self._one(records.amend(key, expires, meta), only_if)
         return done and (done[0] or None)
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
-        done = self._one(redisrecords.delete(key), only_if)
+        done = self._one(records.delete(key), only_if)
         return done is not None and done[1] == 1
 
     def rename(self, source: str, target: str, *, spelling: str | None = None) -> bool | None:
         self._slots.check_together([source, target])
-        [(_, told)] = self._write([redisrecords.rename(source, target, spelling)])
+        [(_, told)] = self._write([records.rename(source, target, spelling)])
         return None if told < 0 else told == 1
 
     def _one(self, change: Change, only_if: OnlyIf) -> tuple[int, int] | None:
@@ -200,7 +200,7 @@ class RedisStore(Store):
         found: dict[str, Record] = {}
         for (_, some), answer in zip(portioned, self._links.ask_all(requests, reading=True), strict=True):
             pairs = zip(some, cast(list[bytes | None], answer), strict=True)
-            found.update((key, redisrecords.record_of(key, stored)) for key, stored in pairs if stored is not None)
+            found.update((key, records.record_of(key, stored)) for key, stored in pairs if stored is not None)
         return {key: found[key] for key in asked if key in found}
 
     def put_many(
@@ -210,14 +210,14 @@ class RedisStore(Store):
         with self._lock:
             for some in portions(payloads):
                 self._write(
-                    [redisrecords.put(key, payloads[key], expires=expires, spelling=spelled.get(key)) for key in some]
+                    [records.put(key, payloads[key], expires=expires, spelling=spelled.get(key)) for key in some]
                 )
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
         removed: dict[str, bool] = {}
         with self._lock:
             for some in portions(dict.fromkeys(keys)):
-                done = self._write([redisrecords.delete(key) for key in some])
+                done = self._write([records.delete(key) for key in some])
                 removed.update((key, told == 1) for key, (_, told) in zip(some, done, strict=True))
         return removed
 
@@ -249,7 +249,7 @@ class RedisStore(Store):
     ) -> None:
         self._slots.check_together([*expected, *changes])
         if changes or expected:
-            self._write(list(redisrecords.operations(changes, amended, _FRESH)), expected)
+            self._write(list(records.operations(changes, amended, _FRESH)), expected)
 
     def check_growth(self, growth: int) -> None:
         if self._slots.allowed is not None:
