@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import pytest
 from conftest import Announce
+from docutils.core import publish_doctree
+from postgres_server import server_or_skip
 from redis_server import Server, require_redis
 
 import diskdict
@@ -27,7 +29,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = [diskdict.__name__, *(found.name for found in pkgutil.walk_packages(diskdict.__path__, "diskdict."))]
 SMALLER = {"unicode_names.py": ["--limit", "2000"]}
 
-REDIS = "redis://127.0.0.1:6379"
+DOCUMENTS = [*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst"), *ROOT.glob("benchmarks/*.rst")]
+SERVERS = {
+    "redis://127.0.0.1:6379": "redis_url",
+    "postgresql://me:secret@localhost/mydb": "postgres_url",
+}
+"""The servers of a reader, and the fixtures that have one in their place."""
 UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
 DIRECTIVE = re.compile(r"( *)\.\. code-block:: (python|pycon|console)\s*$")
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -97,8 +104,8 @@ def test_readme_section_runs(section: Section, elsewhere: Path, request: pytest.
     """The blocks of a section run in order, as a reader would type them."""
     namespace: dict[str, object] = {"__name__": "readme"}
     for block in section.blocks:
-        if REDIS in block.code:
-            block = block._replace(code=block.code.replace(REDIS, request.getfixturevalue("redis_url")))
+        for url in filter(block.code.__contains__, SERVERS):
+            block = block._replace(code=block.code.replace(url, request.getfixturevalue(SERVERS[url])))
         run_block(block, namespace)
 
 
@@ -108,6 +115,26 @@ def redis_url(tmp_path: Path, announce: Announce) -> Iterator[str]:
     require_redis(announce)
     with Server(tmp_path / "redis") as server:
         yield server.url
+
+
+@pytest.fixture
+def postgres_url(announce: Announce) -> Iterator[str]:
+    """A server in place of the reader's."""
+    for server in server_or_skip(announce):
+        yield server.url()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_document_is_sound(document: Path) -> None:
+    """What is shown is reStructuredText without an error or a warning, so that it looks as it was meant to."""
+    settings = {"report_level": 2, "halt_level": 2, "input_encoding": "utf-8"}
+
+    assert publish_doctree(document.read_text(encoding="utf-8"), str(document), settings_overrides=settings).children
+
+
+def test_code_of_readme_is_executed() -> None:
+    """Python stands in the kind of block that is run."""
+    assert ".. code::" not in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
