@@ -43,7 +43,8 @@ def apply(files: RecordFiles, changes: Iterable[Change]) -> None:
             if old is not None and isinstance(change, Amend):
                 files.amend(path, old, change.attributes)
             elif old is not None and isinstance(change, Move):
-                files.move(path, change.target, files.path(change.target), old, change.attributes)
+                target = files.path(change.target)
+                files.move(path, change.target, target, old, change.attributes, files.find(target))
 
 
 def put(files: RecordFiles, key: str, record: Record) -> None:

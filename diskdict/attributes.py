@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from diskdict.files import CHUNK
 from diskdict.store import NEVER, Record
 
 if sys.platform != "win32":
@@ -228,6 +229,18 @@ def stripped(status: os.stat_result) -> Attributes:
     # The columns of the index hold numbers below 2**63.
     behind = STRIPPED + min(max(0, status.st_mtime_ns), STRIPPED - 1)
     return Attributes(behind, status.st_mtime, NEVER, 0, status.st_size, 0)
+
+
+def is_whole(fd: int) -> bool:
+    """Return whether an open file has attributes that fit what it holds. It is left at its beginning."""
+    known = fetch(fd)
+    if known is None or known.length != os.fstat(fd).st_size:
+        return False
+    found = 0
+    while piece := os.read(fd, CHUNK):
+        found = zlib.crc32(piece, found)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return found == known.checksum
 
 
 def is_stripped(attributes: Attributes) -> bool:

@@ -99,7 +99,7 @@ class FolderCommitter(FolderReader):
                 self._group, self._pending = group, kept
             except BaseException:
                 self.journal.take_back(before)
-                self._discard_staged()
+                self._discard_staged(kept)
                 raise
             # What the disk does not take now is tried again later; the journal holds it.
             with contextlib.suppress(OSError):
@@ -139,9 +139,9 @@ class FolderCommitter(FolderReader):
                 group.append(Place(key, file, attributes, beside))
         return tuple(group)
 
-    def _discard_staged(self) -> None:
-        for name, _ in list(self.folder.list(TMP)):
-            self.folder.discard(f"{TMP}/{name}")
+    def _discard_staged(self, changes: Collection[str]) -> None:
+        for number in range(len(changes)):
+            self.folder.discard(f"{TMP}/{number}")
 
     @property
     def unfinished(self) -> bool:

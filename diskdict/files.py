@@ -231,7 +231,7 @@ def _read_large(fd: int) -> bytes:
     return b"".join(pieces)
 
 
-def write_all(fd: int, content: bytes) -> None:
+def write_all(fd: int, content: bytes | memoryview) -> None:
     """Write all of `content`; the system may take a part of it and say why not more only when asked again."""
     written = os.write(fd, content)
     while written < len(content):

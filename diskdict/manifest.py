@@ -15,6 +15,8 @@ from diskdict.limits import Limits
 FORMAT: Final = 1
 ALSO_OPEN: Final = {"dict": ("datastore", "kv"), "kv": ("dict", "datastore")}
 """Kinds of stores that open as another kind, too."""
+WITH_EMPTY: Final = frozenset({"blobs"})
+"""Kinds of stores whose values may be empty; in all others an empty file is damage."""
 _NAMES: Final = "escape-1"
 _TEMPORARY: Final = MANIFEST + ".new"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 from zlib import crc32
 
-from diskdict.attributes import Attributes, attributes_of, record_of, stripped
+from diskdict.attributes import Attributes, attributes_of, is_stripped, record_of, stripped
 from diskdict.cache import PayloadCache
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
@@ -40,6 +39,8 @@ class FolderReader(Store):
     _careful: bool
     _pending: Records
     _moving: threading.Lock
+    takes_empty: bool = False
+    """Whether a value may be empty."""
     _changes: int = 0
     _ready: bool = False
     _closed = _released = True
@@ -95,7 +96,7 @@ class FolderReader(Store):
         except OSError:
             self.check_open()
             raise
-        if not payload:
+        if not payload and not self.takes_empty:
             self._damaged(key, payload, "it is empty")
             return None
         return payload
@@ -137,7 +138,7 @@ class FolderReader(Store):
         elif self.ledger.page.suspect and not attributes.fit(payload):
             self._damaged(key, payload, attributes.misfit(payload))
             return None
-        if not payload:
+        if not payload and (not self.takes_empty or (self.suspect and is_stripped(attributes))):
             self._damaged(key, payload, "it is empty")
             return None
         return payload, attributes
@@ -190,16 +191,6 @@ class FolderReader(Store):
                     return found
         with self._lock:
             return super().get_many(asked)
-
-    def open(self, key: str) -> BinaryIO | None:
-        if key in self._pending:
-            return super().open(key)
-        if (self.ledger.page.suspect and self.read(key) is None) or not self.contains(key):
-            return None
-        try:
-            return os.fdopen(self.files.data.open(self.files.path(key)), "rb")
-        except FileNotFoundError:
-            return None
 
     def contains(self, key: str) -> bool:
         index = self._index

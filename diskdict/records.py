@@ -54,15 +54,32 @@ class RecordFiles(Refusing, RecordFinder):
             write_all(fd, payload)
             if updated is not None:
                 set_time(fd, updated)
-            return not (self.in_attributes and xattrs.apply(fd, attributes))
+            return self.describe(fd, attributes)
         finally:
             os.close(fd)
+
+    def describe(self, fd: int, attributes: Attributes) -> bool:
+        """Give a file that was staged its attributes; return whether they go beside it."""
+        return not (self.in_attributes and xattrs.apply(fd, attributes))
 
     def welcome(self, key: str, path: str) -> None:
         """Have the text of a key that is too long for a name where its value is to be."""
         if DIGEST in path:
             self._make(path[: self._shard_length])
             self.companions.write_key(path, key)
+
+    def install(
+        self, key: str, temporary: str, attributes: Attributes, old: Attributes | None, *, beside: bool
+    ) -> None:
+        """Have a value that was staged anywhere be that of `key`."""
+        path = self.path(key)
+        try:
+            self.welcome(key, path)
+            self._make(path[: self._shard_length])
+        except BaseException:
+            self.companions.undo(path, old, unplaced=self.data.discard(temporary))
+            raise
+        self.place(path, temporary, attributes, old, beside=beside)
 
     def place(
         self,
@@ -123,8 +140,10 @@ class RecordFiles(Refusing, RecordFinder):
         if DIGEST in path:
             self.companions.discard_key(path)
 
-    def move(self, source: str, key: str, target: str, old: Attributes, new: Attributes) -> None:
-        """Rename a record to the path of `key`, where none is.
+    def move(
+        self, source: str, key: str, target: str, old: Attributes, new: Attributes, there: Attributes | None = None
+    ) -> None:
+        """Rename a record to the path of `key`, where none is, or one with the attributes `there`.
 
         A sidecar goes by the name of its value, so that the old one and the new one can lie there together. Attributes
         go with the value: killed after setting them, it is still at `source`, but last in order.
@@ -136,10 +155,10 @@ class RecordFiles(Refusing, RecordFinder):
                 self.companions.write_key(target, key)
             beside = self._by_sidecar(source) or self.amend(source, old, new)
             if beside:
-                self.companions.write_sidecar(target, new)
+                self.companions.write_sidecar(target, new, self.companions.bound(target, there))
             self.data.replace(source, target)
         except BaseException:
-            self.companions.discard_orphans(target)
+            self.companions.undo(target, there, unplaced=True)
             self.companions.discard_orphans(source)
             if old.version:
                 with contextlib.suppress(OSError):
@@ -147,6 +166,8 @@ class RecordFiles(Refusing, RecordFinder):
             raise
         if beside:
             self.companions.discard_sidecar(source)
+        elif self.companions.sidecars:
+            self.companions.discard_sidecar(target)
         if DIGEST in source:
             self.companions.discard_key(source)
 

@@ -102,7 +102,7 @@ class _Inspection:
             return
         payload, attributes = self._files.load(f"{shard}/{name}")
         key = keys.decode(text)
-        if not payload:
+        if not payload and not self._store.takes_empty:
             yield Problem(path, "torn", key, "it is empty")
         elif attributes is None and self._store.suspect and self._files.companions.ruined(f"{shard}/{name}"):
             yield Problem(path, "torn", key, "its sidecar is damaged")

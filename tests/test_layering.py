@@ -26,6 +26,7 @@ LAYERS = (
         "info",
         "refusals",
         "syncing",
+        "uploads",
     ),
     (
         "sidecar",
@@ -43,6 +44,7 @@ LAYERS = (
     ("behind",),
     ("following",),
     ("upkeep",),
+    ("streaming",),
     (
         "backends.postgres.columns",
         "backends.postgres.libpq",

@@ -17,13 +17,12 @@ from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped
 from diskdict.cache import PayloadCache
 from diskdict.files import sync_filesystem
 from diskdict.index import Index
-from diskdict.journal import Move
 from diskdict.journalfile import Journal
-from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, Shards
+from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR, TMP, Shards
 from diskdict.ledger import Ledger
 from diskdict.limits import Limits, checked
 from diskdict.lock import abandon_after_fork
-from diskdict.manifest import Manifest
+from diskdict.manifest import WITH_EMPTY, Manifest
 from diskdict.mutex import LockLike, mutation_lock
 from diskdict.opening import Opened, Way, check_choice, check_number, check_perm, open_folder, path_of_url
 from diskdict.reading import OnCorrupt
@@ -31,14 +30,14 @@ from diskdict.records import RecordFiles
 from diskdict.repeating import Repeater, checked_interval
 from diskdict.snapshots import save_index
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record
-from diskdict.upkeep import FolderUpkeep
+from diskdict.streaming import FolderStreaming
 
 Durability = Literal["process", "interval", "full"]
 BUFFER_BYTES: Final = 64 << 20
 """What waits in memory for its files, where nothing else is said."""
 
 
-class FolderStore(FolderUpkeep):
+class FolderStore(FolderStreaming):
     """Records as files of a folder.
 
     Parameters
@@ -127,6 +126,7 @@ class FolderStore(FolderUpkeep):
     def _adopt(self, opened: Opened) -> None:
         self.folder, self.manifest = opened.folder, opened.manifest
         self.limits = opened.manifest.limits
+        self.takes_empty = opened.manifest.kind in WITH_EMPTY
         self.ledger = Ledger(opened.lockfile, opened.page)
         self._index = Index(loaded=opened.fresh)
         fd = None if opened.lockfile is None else opened.lockfile.fd
@@ -155,7 +155,8 @@ class FolderStore(FolderUpkeep):
             self._follower = Repeater(self.follow, self._interval, "writing behind")
 
     def _discard_temporaries(self) -> None:
-        self._discard_staged()
+        for name, _ in list(self.folder.list(TMP)):
+            self.folder.discard(f"{TMP}/{name}")
         for shard in self.files.present():
             self.files.data.discard(f"{shard}/{TEMPORARY}")
             self.files.data.discard(f"{shard}/{TEMPORARY_SIDECAR}")
@@ -275,24 +276,9 @@ class FolderStore(FolderUpkeep):
                 return None
             if self._live(target) is not None:
                 return False
-            path, to = self.files.path(source), self.files.path(target)
             # What has expired there must not be seen between the new attributes and the new value.
-            self._remove(target, to, expired=True)
-            if is_stripped(old):
-                old = describe(self.files.data.read(path), 0, old.created)
-            version = self.ledger.next()
-            new = old._replace(order=version, version=version, spelling=spelling)
-            self._mark(source)
-            self._mark(target)
-            try:
-                self.journal.keep(self.journal.write([Move(source, target, new)]))
-                self.files.move(path, target, to, old, new)
-            finally:
-                self.journal.restart()
-            self._index.remove(source)
-            self._index.put(target, version, new.length, new.created, new.expires, spelling)
-            self._unmark(source)
-            self._unmark(target)
+            self._remove(target, self.files.path(target), expired=True)
+            self._move(source, old, target, spelling)
             return True
 
     def close(self) -> None:

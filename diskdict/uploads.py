@@ -1,0 +1,138 @@
+"""Payloads that are written piece by piece: `Upload`, and how a store is given one: `upload_to`."""
+
+from __future__ import annotations
+
+import abc
+import tempfile
+from typing import BinaryIO, Final, NamedTuple
+
+from diskdict.errors import ConflictError
+from diskdict.store import NEVER, OnlyIf, Record, Store
+
+_PIECE: Final = 1 << 18
+_IN_MEMORY: Final = 1 << 20
+
+
+class Source(NamedTuple):
+    """A record that is to go when another comes, if it still has this version."""
+
+    key: str
+    version: int
+
+
+class Upload(abc.ABC):
+    """A payload on its way into a store. Nobody sees anything of it before `finish`.
+
+    Notes
+    -----
+    One thread uses it, any number of them may be under way. One that ends without `finish` is to be discarded; a kill
+    leaves nothing that a store would show.
+    """
+
+    @abc.abstractmethod
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add to the end of the payload."""
+
+    def take(self, source: BinaryIO) -> None:
+        """Add all that a stream gives from where it stands."""
+        while piece := source.read(_PIECE):
+            self.write(piece)
+
+    @abc.abstractmethod
+    def finish(
+        self,
+        key: str,
+        *,
+        expires: float = NEVER,
+        meta: str | None = None,
+        only_if: OnlyIf = None,
+        instead_of: Source | None = None,
+    ) -> int | None:
+        """Make it the payload of a key, as `Store.put` does, and remove `instead_of` in the same moment.
+
+        Returns the version, or None where `only_if` did not hold, or `instead_of` was changed; then nothing has been.
+        """
+
+    @abc.abstractmethod
+    def discard(self) -> None:
+        """Leave nothing of it, if it was not finished."""
+
+
+class Uploading(abc.ABC):
+    """What a store has that takes payloads piece by piece without having them in memory."""
+
+    @abc.abstractmethod
+    def upload(self) -> Upload:
+        """Begin an upload."""
+
+    @abc.abstractmethod
+    def move_over(self, source: str, target: str) -> bool:
+        """Do what the function of this name does."""
+
+
+class Gathered(Upload):
+    """The payload for a store that takes it whole: gathered in memory, a large one in a temporary file."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pieces = tempfile.SpooledTemporaryFile(_IN_MEMORY)
+
+    def write(self, piece: bytes | memoryview) -> None:
+        self._pieces.write(piece)
+
+    def finish(
+        self,
+        key: str,
+        *,
+        expires: float = NEVER,
+        meta: str | None = None,
+        only_if: OnlyIf = None,
+        instead_of: Source | None = None,
+    ) -> int | None:
+        self._pieces.seek(0)
+        with self._pieces:
+            payload = self._pieces.read()
+        if instead_of is None:
+            return self._store.put(key, payload, expires=expires, meta=meta, only_if=only_if)
+        return take_place(self._store, key, payload, expires, meta, instead_of)
+
+    def discard(self) -> None:
+        self._pieces.close()
+
+
+def upload_to(store: Store) -> Upload:
+    """Begin an upload to any store."""
+    return store.upload() if isinstance(store, Uploading) else Gathered(store)
+
+
+def move_over(store: Store, source: str, target: str) -> bool:
+    """Move a live record to a key that may have one, which goes in the same moment; return whether there was one.
+
+    It goes last and keeps all else.
+    """
+    if isinstance(store, Uploading):
+        return store.move_over(source, target)
+    while True:
+        record = store.get(source)
+        if record is None:
+            return False
+        instead_of = Source(source, record.version)
+        if take_place(store, target, record.payload, record.expires, record.meta, instead_of) is not None:
+            return True
+
+
+def take_place(
+    store: Store, key: str, payload: bytes, expires: float, meta: str | None, instead_of: Source
+) -> int | None:
+    """Put a payload and remove another record in the same moment; return the version, None if that was changed."""
+    with store.exclusive():
+        stat = store.stat(instead_of.key)
+        if stat is None:
+            return None
+        number = store.number()
+        record = Record(payload, number, stat.created, store.clock(), expires, number, meta, None)
+        try:
+            store.commit_if({instead_of.key: instead_of.version}, {key: record, instead_of.key: None})
+        except ConflictError:
+            return None
+        return number
