@@ -1,0 +1,307 @@
+"""The face of all blob stores: `Blobs`, and what a store or a wrapper has to do for it."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, Final, NamedTuple, Self, cast
+
+from diskdict.blobs.streams import Draft, DraftFile, Sink, copy_file, copy_stream, replacing
+from diskdict.errors import InvalidValueError, KeyNotFoundError
+from diskdict.info import Info, describe, pack
+from diskdict.store import Mark, Stat, Ttl
+
+Path = str | os.PathLike[str]
+TtlSecs = Ttl | Mark
+_IN_MEMORY: Final = 1 << 20
+
+
+class Terms(NamedTuple):
+    """What a value is stored with.
+
+    ``ttl`` is as people give it. ``like`` is a stat whose expiry and metadata it takes instead. ``instead_of`` is a key
+    that goes in the same moment.
+    """
+
+    ttl: TtlSecs = None
+    meta: str | None = None
+    like: Stat | None = None
+    instead_of: str | None = None
+
+
+class Blobs(abc.ABC):
+    """Values of bytes under keys of str, as streams that nobody needs to have in memory.
+
+    Notes
+    -----
+    Threads may share one. Each change is atomic for its key: who reads has the old value whole or the new one, and goes
+    on reading the one he has begun. What holds for processes and crashes is what the store at the bottom says.
+    """
+
+    # ---- what a store or a wrapper does
+
+    @abc.abstractmethod
+    def check(self, key: object) -> str:
+        """Return a key, or raise InvalidKeyError for one that cannot be."""
+
+    @abc.abstractmethod
+    def reading(self, key: str) -> BinaryIO | None:
+        """Return a stream over the value as it is now, which can seek; None where there is none."""
+
+    @abc.abstractmethod
+    def writing(self, key: str, terms: Terms) -> Draft:
+        """Begin a value."""
+
+    @abc.abstractmethod
+    def stat(self, key: str) -> Stat | None:
+        """Return what is known of a value, None where there is none."""
+
+    @abc.abstractmethod
+    def remove(self, key: str) -> bool:
+        """Remove a key; return whether it was there."""
+
+    @abc.abstractmethod
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in the order of insertion."""
+
+    @abc.abstractmethod
+    def moving(self, source: str, target: str) -> bool:
+        """Give a value another key, whatever is there; return whether there was one."""
+
+    @abc.abstractmethod
+    def prolong(self, key: str, ttl: TtlSecs) -> bool:
+        """Start the time-to-live of a key again; return whether it was there."""
+
+    @abc.abstractmethod
+    def make_id(self, content: BinaryIO) -> str:
+        """Return a key for a content."""
+
+    @abc.abstractmethod
+    def location(self, key: str) -> str:
+        """Return the URL of a key."""
+
+    @property
+    @abc.abstractmethod
+    def default_ttl_secs(self) -> TtlSecs:
+        """Seconds that a value lives when nothing else is said; FOREVER or NOT_SET for always. It can be set."""
+
+    @default_ttl_secs.setter
+    @abc.abstractmethod
+    def default_ttl_secs(self, ttl: TtlSecs) -> None: ...
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+
+    # ---- what people use
+
+    ttl_support: Final = True
+    """Values may have a time-to-live."""
+
+    def put(
+        self,
+        key: str | None,
+        data: bytes | bytearray | memoryview,
+        ttl_secs: TtlSecs = None,
+        *,
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """Store bytes under a key, or under one that is made where `key` is None; return the key.
+
+        `ttl_secs` is seconds (int, float, timedelta), FOREVER, NOT_SET, or None for ``default_ttl_secs``. Anything but
+        bytes, and a key that cannot be, is a TypeError or a ValueError, and nothing is written.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise InvalidValueError(f"a value is bytes, not {type(data).__qualname__}; encode text first")
+        if key is None:
+            return self._put_made(io.BytesIO(data), ttl_secs, metadata)
+        terms = Terms(ttl_secs, _packed(metadata))
+        with self.writing(self.check(key), terms) as draft:
+            draft.write(data)
+            draft.finish()
+        return key
+
+    def put_file(
+        self,
+        key: str | None,
+        source: Path | BinaryIO,
+        ttl_secs: TtlSecs = None,
+        *,
+        move: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """Store what a file holds, or what a binary stream gives from where it stands; return the key.
+
+        A file is copied and left as it is; with `move` it is renamed into a folder on the same filesystem, or removed
+        when it was copied. Without a key its content is read twice, or once and kept in a temporary file.
+        """
+        if key is not None:
+            self.check(key)
+        if hasattr(source, "read"):
+            if move:
+                raise ValueError("move=True moves a file by its path; this is a stream")
+            return self._put_stream(key, cast(BinaryIO, source), ttl_secs, metadata)
+        path = os.fspath(source)
+        with open(path, "rb") as content:
+            if key is None or not move:
+                made = self._put_stream(key, content, ttl_secs, metadata)
+            else:
+                made = key
+                with self.writing(key, Terms(ttl_secs, _packed(metadata))) as draft:
+                    if not draft.adopt(path, content):
+                        draft.take(content)
+                    draft.finish()
+        if move:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        return made
+
+    def _put_stream(
+        self, key: str | None, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None
+    ) -> str:
+        if key is not None:
+            with self.writing(key, Terms(ttl, _packed(metadata))) as draft:
+                draft.take(content)
+                draft.finish()
+            return key
+        if isinstance(content, tempfile.SpooledTemporaryFile) or _is_file(content):
+            return self._put_made(content, ttl, metadata)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as kept:
+            copy_stream(content, cast(Sink, kept))
+            kept.seek(0)
+            return self._put_made(cast(BinaryIO, kept), ttl, metadata)
+
+    def _put_made(self, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None) -> str:
+        begin = content.tell()
+        key = self.check(self.make_id(content))
+        if metadata is None and self.prolong(key, ttl):
+            # The key says what the value is.
+            return key
+        content.seek(begin)
+        return self._put_stream(key, content, ttl, metadata)
+
+    def get(self, key: str) -> bytes:
+        """Return a value. KeyError where there is none."""
+        with self.opened(key) as content:
+            return content.read()
+
+    def get_file(self, key: str, target: Path | BinaryIO) -> str:
+        """Write a value to a file, whole or not at all, or to a binary stream; return the key.
+
+        KeyError where there is none, and then the target is not touched.
+        """
+        with self.opened(key) as content:
+            if hasattr(target, "write"):
+                copy_stream(content, cast(Sink, target))
+            else:
+                with replacing(os.fspath(target)) as file:
+                    copy_file(content, file)
+        return key
+
+    def open(self, key: str, mode: str = "rb", ttl_secs: TtlSecs = None) -> BinaryIO:
+        """Open a value as a binary stream, to read with ``"rb"`` or to write with ``"wb"``.
+
+        What is read is the value as it is now, whatever comes after. What is written is there, whole, once the stream
+        is closed, and not at all when its ``with`` block ends by an exception, or it is never closed.
+        """
+        if mode == "rb":
+            return self.opened(key)
+        if mode == "wb":
+            return cast(BinaryIO, DraftFile(self.writing(self.check(key), Terms(ttl_secs))))
+        raise ValueError(f'a value is opened with "rb" or "wb", not {mode!r}')
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; return whether it was there."""
+        return self.remove(self.check(key))
+
+    def __contains__(self, key: object) -> bool:
+        return self.stat(self.check(key)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return self.names("")
+
+    def iter_keys(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in the order of insertion."""
+        return self.names(prefix)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys that begin with `prefix`, in the order of insertion."""
+        return list(self.names(prefix))
+
+    def iter_prefixes(self, delimiter: str, prefix: str = "") -> Iterator[str]:
+        """Yield once each what the keys that begin with `prefix` have up to the next `delimiter`, or all of them."""
+        if not delimiter:
+            raise ValueError("a delimiter is not empty")
+        told = set()
+        for key in self.names(prefix):
+            at = key.find(delimiter, len(prefix))
+            found = key if at < 0 else key[: at + len(delimiter)]
+            if found not in told:
+                told.add(found)
+                yield found
+
+    def copy(self, source: str, target: str) -> str:
+        """Copy a value to a key, whatever is there; return that. KeyError, if there is none.
+
+        Time-to-live and metadata come with it. To its own key it is copied by doing nothing.
+        """
+        stat = self.known(source)
+        if self.check(target) != source:
+            with self.opened(source) as content, self.writing(target, Terms(like=stat)) as draft:
+                draft.take(content)
+                draft.finish()
+        return target
+
+    def move(self, source: str, target: str) -> str:
+        """Give a value another key, whatever is there, in one step; return that. KeyError, if there is none.
+
+        Time-to-live and metadata go with it. To its own key it goes by doing nothing.
+        """
+        self.known(source)
+        if self.check(target) != source and not self.moving(source, target):
+            raise KeyNotFoundError(source)
+        return target
+
+    def size(self, key: str) -> int:
+        """Return the number of bytes of a value. KeyError where there is none."""
+        return self.known(key).size
+
+    def info(self, key: str) -> Info:
+        """Return what is known of a value: times, size, metadata. KeyError where there is none."""
+        return describe(self.known(key))
+
+    def known(self, key: str) -> Stat:
+        """Return what is known of a value. KeyError where there is none."""
+        stat = self.stat(self.check(key))
+        if stat is None:
+            raise KeyNotFoundError(key)
+        return stat
+
+    def opened(self, key: str) -> BinaryIO:
+        """Return a stream over a value. KeyError where there is none."""
+        stream = self.reading(self.check(key))
+        if stream is None:
+            raise KeyNotFoundError(key)
+        return stream
+
+    def url_for(self, key: str) -> str:
+        """Return a URL of a value: where its file is, or what the store was told of URLs. It need not be there."""
+        return self.location(self.check(key))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _packed(metadata: Mapping[str, object] | None) -> str | None:
+    return None if metadata is None else pack(metadata) or None
+
+
+def _is_file(stream: object) -> bool:
+    return hasattr(stream, "seekable") and stream.seekable()

@@ -1,0 +1,98 @@
+"""What wrappers share that change content: `Sealed`, and a part of a stream as a stream: `Region`."""
+
+from __future__ import annotations
+
+import abc
+import io
+from typing import BinaryIO, cast
+
+from diskdict.blobs.face import Terms
+from diskdict.blobs.streams import Draft
+from diskdict.blobs.wrappers import Wrapper
+from diskdict.store import Stat
+
+
+class Sealed(Wrapper):
+    """A wrapper whose values are other bytes in the wrapped store, made for their key: who moves one makes it anew."""
+
+    @abc.abstractmethod
+    def unsealed(self, key: str, content: BinaryIO) -> BinaryIO:
+        """Return a stream over the value of what the wrapped store has. It closes `content` when it is closed."""
+
+    @abc.abstractmethod
+    def sealing(self, key: str, draft: Draft) -> Draft:
+        """Return a draft that writes to one of the wrapped store."""
+
+    @abc.abstractmethod
+    def size_of(self, stat: Stat) -> int:
+        """Return the size of a value by what the wrapped store knows of it."""
+
+    def reading(self, key: str) -> BinaryIO | None:
+        content = super().reading(key)
+        if content is None:
+            return None
+        try:
+            return self.unsealed(key, content)
+        except BaseException:
+            content.close()
+            raise
+
+    def writing(self, key: str, terms: Terms) -> Draft:
+        return self.sealing(key, super().writing(key, terms))
+
+    def stat(self, key: str) -> Stat | None:
+        found = super().stat(key)
+        return None if found is None else found._replace(size=self.size_of(found))
+
+    def moving(self, source: str, target: str) -> bool:
+        stat, content = super().stat(source), self.reading(source)
+        if stat is None or content is None:
+            return False
+        with content, self.writing(target, Terms(like=stat, instead_of=source)) as draft:
+            draft.take(content)
+            draft.finish()
+        return True
+
+
+class Region(io.RawIOBase):
+    """The bytes of a stream from `begin` to `end`, as a stream that closes it unless `closes` is false."""
+
+    def __init__(self, stream: BinaryIO, begin: int, end: int, *, closes: bool = True) -> None:
+        self._stream, self._begin, self._end, self._closes = stream, begin, end, closes
+        stream.seek(begin)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: self._begin, io.SEEK_CUR: self._stream.tell(), io.SEEK_END: self._end}[whence]
+        return self._stream.seek(max(self._begin, base + offset)) - self._begin
+
+    def tell(self) -> int:
+        return self._stream.tell() - self._begin
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        with memoryview(buffer) as view:
+            piece = self._stream.read(max(0, min(len(view), self._end - self._stream.tell())))
+            view[: len(piece)] = piece
+            return len(piece)
+
+    def close(self) -> None:
+        if self._closes:
+            self._stream.close()
+        super().close()
+
+
+def buffered(raw: io.RawIOBase) -> BinaryIO:
+    """Return a stream with a buffer over a raw one."""
+    return cast(BinaryIO, io.BufferedReader(raw, 1 << 16))
+
+
+def length_of(stream: BinaryIO) -> int:
+    """Return the length of a stream, and leave it at its beginning."""
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    return length

@@ -1,0 +1,162 @@
+"""Streams in and out of blob stores: `Draft`, the value that is being written, and copying from file to file."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO, Final, Protocol, Self
+
+PIECE: Final = 1 << 18
+"""Bytes that are copied at a time where Python has to."""
+_AT_ONCE: Final = 1 << 30
+_CANNOT: Final = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.EIO}
+)
+
+
+class Sink(Protocol):
+    """What takes bytes."""
+
+    def write(self, piece: bytes | memoryview, /) -> object: ...
+
+
+class Draft(abc.ABC):
+    """A value that is being written. Nobody sees anything of it before `finish`; left without that, nothing is left."""
+
+    @abc.abstractmethod
+    def write(self, piece: bytes | bytearray | memoryview) -> None:
+        """Add to the end."""
+
+    def take(self, source: BinaryIO) -> None:
+        """Add all that a stream gives from where it stands."""
+        copy_stream(source, self)
+
+    def adopt(self, path: str, file: BinaryIO) -> bool:  # noqa: ARG002
+        """Have the file at a path, which is open, be the value by renaming it; return False where that cannot be."""
+        return False
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Have it be the value."""
+
+    @abc.abstractmethod
+    def discard(self) -> None:
+        """Leave nothing of it, unless it was finished."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class DraftFile(io.RawIOBase):
+    """A draft as a file that is open to write: closing it finishes, an exception or forgetting it does not."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft: Draft | None = draft
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, piece: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._draft is None:
+            raise ValueError("write to closed file")
+        with memoryview(piece) as view, view.cast("B") as octets:
+            self._draft.write(octets)
+            self._written += len(octets)
+            return len(octets)
+
+    def close(self) -> None:
+        draft, self._draft = self._draft, None
+        try:
+            if draft is not None:
+                with draft:
+                    draft.finish()
+        finally:
+            super().close()
+
+    def discard(self) -> None:
+        """Close it and leave nothing of it."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            draft.discard()
+        super().close()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        self.discard()
+
+
+def copy_stream(source: BinaryIO, target: Sink) -> None:
+    """Copy what a stream gives from where it stands; TypeError where it gives anything but bytes."""
+    while piece := source.read(PIECE):
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a stream of bytes is needed, and this one gives {type(piece).__qualname__}")
+        target.write(piece)
+
+
+def copy_file(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy what a file holds from where it stands to another: by the system, which may share the blocks."""
+    try:
+        into, begin = target.fileno(), source.tell()
+        out_of = source.fileno()
+    except (OSError, AttributeError):
+        copy_stream(source, target)
+        return
+    target.flush()
+    done = 0
+    try:
+        while hasattr(os, "copy_file_range"):
+            some = os.copy_file_range(out_of, into, _AT_ONCE, begin + done)
+            if not some:
+                break
+            done += some
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    source.seek(begin + done)
+    copy_stream(source, target)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """Open a file to write that takes the place of the one at `path` in the end, and leaves that alone on an exception.
+
+    What is no regular file, a pipe or a terminal, is written to as it is.
+    """
+    try:
+        there: os.stat_result | None = os.stat(path)
+    except FileNotFoundError:
+        there = None
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        with open(path, "wb") as file:
+            yield file
+        return
+    # Through links: the file that they lead to is replaced.
+    path = os.path.realpath(path)
+    temporary = f"{path}.{os.urandom(4).hex()}.part"
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            if there is not None:
+                os.chmod(temporary, stat.S_IMODE(there.st_mode))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
