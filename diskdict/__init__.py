@@ -40,24 +40,27 @@ from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
 
 if TYPE_CHECKING:
+    from diskdict.blobs import BlobStore, open_blobs
     from diskdict.kv.kvstore import KVStore
     from diskdict.kv.moving import migrate_store, migrate_store_sync
     from diskdict.queues.asynchronous import AsyncDurableQueue
     from diskdict.queues.tasks import QueueShutDown
 else:
-    _OF_TASKS = {
+    _WHEN_ASKED = {
         "AsyncDurableQueue": "diskdict.queues.asynchronous",
+        "BlobStore": "diskdict.blobs",
         "KVStore": "diskdict.kv.kvstore",
         "migrate_store": "diskdict.kv.moving",
         "migrate_store_sync": "diskdict.kv.moving",
+        "open_blobs": "diskdict.blobs",
         "QueueShutDown": "diskdict.queues.tasks",
     }
 
     def __getattr__(name: str) -> object:
-        if name not in _OF_TASKS:
+        if name not in _WHEN_ASKED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # asyncio takes longer to load than all of this package.
-        globals()[name] = getattr(importlib.import_module(_OF_TASKS[name]), name)
+        # asyncio and streams take longer to load than all else, and most have no need of them.
+        globals()[name] = getattr(importlib.import_module(_WHEN_ASKED[name]), name)
         return globals()[name]
 
 
@@ -65,6 +68,7 @@ __all__ = [
     "FOREVER",
     "NOT_SET",
     "AsyncDurableQueue",
+    "BlobStore",
     "ClosedError",
     "Codec",
     "ConflictError",
@@ -106,6 +110,7 @@ __all__ = [
     "get_instance",
     "migrate_store",
     "migrate_store_sync",
+    "open_blobs",
     "open_dict",
     "open_store",
 ]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 from typing import BinaryIO, Final
-from zlib import crc32
 
+from diskdict import attributes as xattrs
 from diskdict.applying import STAGED, apply, is_made
 from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped, is_whole
-from diskdict.files import write_all
+from diskdict.checksums import crc32
+from diskdict.copying import copy_rest
+from diskdict.files import READ_WRITE_NEW, write_all
 from diskdict.journal import Change, Move, Place, Remove
 from diskdict.layout import TMP
 from diskdict.store import ABSENT, NEVER, OnlyIf
 from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
 
+_PIECE: Final = 1 << 18
 _numbers: Final = itertools.count()
 
 
@@ -29,12 +33,67 @@ class FolderUpload(Upload):
         self.length = self.checksum = 0
         self.needed = False
         """Whether the journal has it, so that it must stay whatever happens here."""
-        self._fd = store.files.data.create(STAGED + self.file)
+        self._fd = store.files.data.create(STAGED + self.file, READ_WRITE_NEW)
+        self._mode_before: int | None = None
 
     def write(self, piece: bytes | memoryview) -> None:
         write_all(self._fd, piece)
         self.length += len(piece)
         self.checksum = crc32(piece, self.checksum)
+
+    def take(self, source: BinaryIO) -> None:
+        try:
+            out_of, at = source.fileno(), source.tell()
+        except OSError:
+            super().take(source)
+            return
+        begin = self.length
+        copy_rest(out_of, self._fd, at)
+        self._sum_up(begin)
+
+    def adopt(self, path: str) -> bool:
+        data = self._store.files.data
+        if data.fd is None or self.length:
+            return False
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        status = os.fstat(fd)
+        # Another name of it would be a way to change the value.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not self._link(path, status):
+            os.close(fd)
+            return False
+        os.close(self._fd)
+        self._fd, self._mode_before = fd, stat.S_IMODE(status.st_mode)
+        os.fchmod(fd, data.mode)
+        self._sum_up(0)
+        return True
+
+    def _link(self, path: str, status: os.stat_result) -> bool:
+        data = self._store.files.data
+        linked = f"{self.file}-adopted"
+        try:
+            os.link(path, STAGED + linked, dst_dir_fd=data.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        if not os.path.samestat(data.stat(STAGED + linked), status):
+            # Somebody has put another file there just now.
+            data.discard(STAGED + linked)
+            return False
+        data.discard(STAGED + self.file)
+        self.file = linked
+        return True
+
+    def _sum_up(self, begin: int) -> None:
+        # From the copy, whatever becomes of the original meanwhile.
+        at, checksum = begin, self.checksum if begin else 0
+        os.lseek(self._fd, begin, os.SEEK_SET)
+        with memoryview(bytearray(_PIECE)) as view:
+            while some := os.readv(self._fd, [view]):
+                checksum = crc32(view[:some], checksum)
+                at += some
+        self.length, self.checksum = at, checksum
 
     def finish(
         self,
@@ -56,10 +115,16 @@ class FolderUpload(Upload):
 
     def discard(self) -> None:
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd < 0:
+            return
+        try:
+            if not self.needed and self._store.files.data.discard(STAGED + self.file) and self._mode_before is not None:
+                # The caller's file is to be as it was.
+                xattrs.strip(fd)
+                xattrs.discard_meta(fd)
+                os.fchmod(fd, self._mode_before)
+        finally:
             os.close(fd)
-            if not self.needed:
-                self._store.files.data.discard(STAGED + self.file)
 
 
 class FolderStreaming(FolderUpkeep, Uploading):

@@ -29,14 +29,24 @@ class Upload(abc.ABC):
     leaves nothing that a store would show.
     """
 
+    length: int = 0
+    """Bytes that it has."""
+
     @abc.abstractmethod
     def write(self, piece: bytes | memoryview) -> None:
         """Add to the end of the payload."""
 
     def take(self, source: BinaryIO) -> None:
-        """Add all that a stream gives from where it stands."""
+        """Add all that a file has from where it stands."""
         while piece := source.read(_PIECE):
             self.write(piece)
+
+    def adopt(self, path: str) -> bool:  # noqa: ARG002  # for stores of files
+        """Have the file at a path be all of the payload under one more name; return False where that cannot be.
+
+        Its first name is for the caller to remove in the end. It is as it was where the upload is not finished.
+        """
+        return False
 
     @abc.abstractmethod
     def finish(
@@ -79,6 +89,7 @@ class Gathered(Upload):
 
     def write(self, piece: bytes | memoryview) -> None:
         self._pieces.write(piece)
+        self.length += len(piece)
 
     def finish(
         self,

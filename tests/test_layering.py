@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "diskdict"
 LAYERS = (
     ("errors",),
     ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights"),
-    ("store", "codecs", "layout", "files", "mutex"),
+    ("store", "codecs", "layout", "files", "mutex", "checksums"),
     (
         "lock",
         "attributes",
@@ -26,6 +26,7 @@ LAYERS = (
         "info",
         "refusals",
         "syncing",
+        "copying",
         "uploads",
     ),
     (
@@ -94,7 +95,8 @@ LAYERS = (
     ("client",),
     ("queues.__init__",),
     ("blobs.rules", "blobs.streams"),
-    ("blobs.face",),
+    ("blobs.layers",),
+    ("blobs.face", "blobs.drafts"),
     ("blobs.store", "blobs.wrappers"),
     ("blobs.sealed", "blobs.cached"),
     ("blobs.compressed", "blobs.encrypted", "blobs.signed"),

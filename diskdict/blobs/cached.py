@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from diskdict.blobs.face import Blobs, Terms, TtlSecs
+from diskdict.blobs.face import Blobs
+from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
 
@@ -117,8 +118,8 @@ class _Behind(Draft):
     def take(self, source: BinaryIO) -> None:
         self._draft.take(source)
 
-    def adopt(self, path: str, file: BinaryIO) -> bool:
-        return self._draft.adopt(path, file)
+    def adopt(self, path: str) -> bool:
+        return self._draft.adopt(path)
 
     def finish(self) -> None:
         with self._cached._change(*self._keys):

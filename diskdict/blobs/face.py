@@ -1,39 +1,24 @@
-"""The face of all blob stores: `Blobs`, and what a store or a wrapper has to do for it."""
+"""The face of all blob stores: `Blobs`."""
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Final, NamedTuple, Self, cast
+from typing import BinaryIO, Final, Self, cast
 
-from diskdict.blobs.streams import Draft, DraftFile, Sink, copy_file, copy_stream, replacing
+from diskdict.blobs.layers import Layer, Path, Terms, TtlSecs
+from diskdict.blobs.streams import DraftFile, Sink, copy_file, copy_stream, replacing
 from diskdict.errors import InvalidValueError, KeyNotFoundError
 from diskdict.info import Info, describe, pack
-from diskdict.store import Mark, Stat, Ttl
+from diskdict.store import Stat
 
-Path = str | os.PathLike[str]
-TtlSecs = Ttl | Mark
 _IN_MEMORY: Final = 1 << 20
 
 
-class Terms(NamedTuple):
-    """What a value is stored with.
-
-    ``ttl`` is as people give it. ``like`` is a stat whose expiry and metadata it takes instead. ``instead_of`` is a key
-    that goes in the same moment.
-    """
-
-    ttl: TtlSecs = None
-    meta: str | None = None
-    like: Stat | None = None
-    instead_of: str | None = None
-
-
-class Blobs(abc.ABC):
+class Blobs(Layer):
     """Values of bytes under keys of str, as streams that nobody needs to have in memory.
 
     Notes
@@ -41,63 +26,6 @@ class Blobs(abc.ABC):
     Threads may share one. Each change is atomic for its key: who reads has the old value whole or the new one, and goes
     on reading the one he has begun. What holds for processes and crashes is what the store at the bottom says.
     """
-
-    # ---- what a store or a wrapper does
-
-    @abc.abstractmethod
-    def check(self, key: object) -> str:
-        """Return a key, or raise InvalidKeyError for one that cannot be."""
-
-    @abc.abstractmethod
-    def reading(self, key: str) -> BinaryIO | None:
-        """Return a stream over the value as it is now, which can seek; None where there is none."""
-
-    @abc.abstractmethod
-    def writing(self, key: str, terms: Terms) -> Draft:
-        """Begin a value."""
-
-    @abc.abstractmethod
-    def stat(self, key: str) -> Stat | None:
-        """Return what is known of a value, None where there is none."""
-
-    @abc.abstractmethod
-    def remove(self, key: str) -> bool:
-        """Remove a key; return whether it was there."""
-
-    @abc.abstractmethod
-    def names(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, in the order of insertion."""
-
-    @abc.abstractmethod
-    def moving(self, source: str, target: str) -> bool:
-        """Give a value another key, whatever is there; return whether there was one."""
-
-    @abc.abstractmethod
-    def prolong(self, key: str, ttl: TtlSecs) -> bool:
-        """Start the time-to-live of a key again; return whether it was there."""
-
-    @abc.abstractmethod
-    def make_id(self, content: BinaryIO) -> str:
-        """Return a key for a content."""
-
-    @abc.abstractmethod
-    def location(self, key: str) -> str:
-        """Return the URL of a key."""
-
-    @property
-    @abc.abstractmethod
-    def default_ttl_secs(self) -> TtlSecs:
-        """Seconds that a value lives when nothing else is said; FOREVER or NOT_SET for always. It can be set."""
-
-    @default_ttl_secs.setter
-    @abc.abstractmethod
-    def default_ttl_secs(self, ttl: TtlSecs) -> None: ...
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Release everything. Closing twice does nothing."""
-
-    # ---- what people use
 
     ttl_support: Final = True
     """Values may have a time-to-live."""
@@ -152,7 +80,7 @@ class Blobs(abc.ABC):
             else:
                 made = key
                 with self.writing(key, Terms(ttl_secs, _packed(metadata))) as draft:
-                    if not draft.adopt(path, content):
+                    if not draft.adopt(path):
                         draft.take(content)
                     draft.finish()
         if move:

@@ -6,7 +6,7 @@ import abc
 import io
 from typing import BinaryIO, cast
 
-from diskdict.blobs.face import Terms
+from diskdict.blobs.layers import Terms
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
 from diskdict.store import Stat

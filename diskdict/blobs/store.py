@@ -11,16 +11,18 @@ from typing import BinaryIO, ClassVar, Final, TypedDict, Unpack, cast
 from diskdict import keys as texts
 from diskdict.backends import open_store, scheme_of
 from diskdict.backends.file import Durability, FolderStore
-from diskdict.blobs.face import Blobs, Path, Terms, TtlSecs
+from diskdict.blobs.drafts import StoreDraft
+from diskdict.blobs.face import Blobs
+from diskdict.blobs.layers import Path, Terms, TtlSecs
 from diskdict.blobs.rules import rule_of
-from diskdict.blobs.streams import PIECE, Draft
+from diskdict.blobs.streams import Draft
 from diskdict.disk import DiskDict
-from diskdict.errors import ConflictError, InvalidValueError, KeyNotFoundError, LimitError
+from diskdict.errors import InvalidValueError
 from diskdict.ids import MakeId, uuid4
 from diskdict.limits import Limits, checked
 from diskdict.opening import path_of_url
 from diskdict.store import NEVER, NOT_SET, Clock, Stat, Store, Ttl, expiry
-from diskdict.uploads import Source, Upload, move_over, upload_to
+from diskdict.uploads import move_over
 
 UrlOf = Callable[[str], str]
 """Gives the URL of a key."""
@@ -156,7 +158,7 @@ class BlobStore(Blobs):
     def writing(self, key: str, terms: Terms) -> Draft:
         text = texts.encode(key)
         self._limits.check_key(key, text)
-        return _StoreDraft(self, text, terms)
+        return StoreDraft(self.store, text, terms, self._limits, self.expires)
 
     def stat(self, key: str) -> Stat | None:
         return self.store.stat(texts.encode(key))
@@ -207,11 +209,6 @@ class BlobStore(Blobs):
             return NEVER
         return expiry(_ttl(ttl), _ttl(self._default_ttl), self.store.clock())
 
-    @property
-    def limits(self) -> Limits:
-        """What the store refuses."""
-        return self._limits
-
     def close(self) -> None:
         self._over.close()
 
@@ -230,61 +227,6 @@ class BlobStore(Blobs):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"
-
-
-class _StoreDraft(Draft):
-    """A value on its way into the store at the bottom: small ones in memory, from there on an upload."""
-
-    def __init__(self, blobs: BlobStore, text: str, terms: Terms) -> None:
-        self._blobs, self._text, self._terms = blobs, text, terms
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._upload: Upload | None = None
-
-    def write(self, piece: bytes | bytearray | memoryview) -> None:
-        self._size += len(piece)
-        if self._upload is None and self._size <= PIECE:
-            self._pieces.append(bytes(piece))
-        else:
-            self._begun().write(memoryview(piece))
-            self._check_size()
-
-    def _begun(self) -> Upload:
-        if self._upload is None:
-            self._upload = upload_to(self._blobs.store)
-            for piece in self._pieces:
-                self._upload.write(piece)
-            self._pieces = []
-        return self._upload
-
-    def _check_size(self) -> None:
-        allowed = self._blobs.limits.value_bytes
-        if allowed is not None and self._size > allowed:
-            raise LimitError("value_bytes", allowed, self._size, "bytes")
-
-    def finish(self) -> None:
-        self._check_size()
-        ttl, meta, like, instead_of = self._terms
-        store = self._blobs.store
-        expires = self._blobs.expires(ttl) if like is None else like.expires
-        meta = meta if like is None else like.meta
-        if instead_of is not None:
-            text = texts.encode(instead_of)
-            stat = store.stat(text)
-            if stat is None:
-                raise KeyNotFoundError(instead_of)
-            done = self._begun().finish(self._text, expires=expires, meta=meta, instead_of=Source(text, stat.version))
-            if done is None:
-                raise ConflictError(f"{instead_of!r} was changed meanwhile")
-        elif self._upload is not None:
-            self._upload.finish(self._text, expires=expires, meta=meta)
-        else:
-            store.put(self._text, b"".join(self._pieces), expires=expires, meta=meta)
-
-    def discard(self) -> None:
-        if self._upload is not None:
-            self._upload.discard()
-        self._pieces = []
 
 
 def _ttl(ttl: TtlSecs) -> Ttl:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import errno
 import io
 import os
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol, Self
 
+from diskdict.copying import copy_rest
+
 PIECE: Final = 1 << 18
 """Bytes that are copied at a time where Python has to."""
-_AT_ONCE: Final = 1 << 30
-_CANNOT: Final = frozenset(
-    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.EIO}
-)
 
 
 class Sink(Protocol):
@@ -36,8 +33,8 @@ class Draft(abc.ABC):
         """Add all that a stream gives from where it stands."""
         copy_stream(source, self)
 
-    def adopt(self, path: str, file: BinaryIO) -> bool:  # noqa: ARG002
-        """Have the file at a path, which is open, be the value by renaming it; return False where that cannot be."""
+    def adopt(self, path: str) -> bool:  # noqa: ARG002  # for those that change nothing
+        """Have the file at a path be the value, as `diskdict.uploads.Upload.adopt` does; False where it cannot."""
         return False
 
     @abc.abstractmethod
@@ -119,18 +116,7 @@ def copy_file(source: BinaryIO, target: BinaryIO) -> None:
         copy_stream(source, target)
         return
     target.flush()
-    done = 0
-    try:
-        while hasattr(os, "copy_file_range"):
-            some = os.copy_file_range(out_of, into, _AT_ONCE, begin + done)
-            if not some:
-                break
-            done += some
-    except OSError as error:
-        if error.errno not in _CANNOT:
-            raise
-    source.seek(begin + done)
-    copy_stream(source, target)
+    copy_rest(out_of, into, begin)
 
 
 @contextlib.contextmanager

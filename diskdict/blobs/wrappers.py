@@ -7,7 +7,8 @@ from typing import BinaryIO, Literal
 from urllib.parse import quote, unquote
 
 from diskdict import ids
-from diskdict.blobs.face import Blobs, Terms, TtlSecs
+from diskdict.blobs.face import Blobs
+from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import Draft
 from diskdict.errors import InvalidKeyError, ReadOnlyError
 from diskdict.store import Stat
