@@ -36,7 +36,9 @@ PARAMETERS: Final[Json] = {
     "Range": _header(
         "Range", {"type": "string", "examples": ["bytes=0-1023"]}, "One range of a value that is bytes; else the whole."
     ),
-    "IfRange": _header("If-Range", _TAG, "The range only if this is the key's version, else the whole."),
+    "IfRange": _header(
+        "If-Range", {"type": "string", "examples": ['"1048577"']}, "The range only if this is the ETag, else the whole."
+    ),
     "Ttl": _query("ttl", ref("Ttl"), "Seconds to live, or `never`; the server's default where it is missing."),
     "TtlHeader": _header("X-TTL", ref("Ttl"), "As `ttl`, for who would rather send a header; not both."),
     "ExpiresAt": _header("X-Expires-At", ref("End"), "When it expires, in place of `ttl` and `X-TTL`."),
