@@ -44,6 +44,8 @@ SELECT set_config('statement_timeout', %(timeout)s, false),
 _abandoned: Final[list[object]] = []
 """Pools whose threads are those of a parent process: nobody is to wait for them here."""
 
+_OF_MANY: Final = frozenset({"keys", "most"})
+"""Parameters of statements that are planned each time anew."""
 # One type for each kind of parameter, so that each statement is prepared once.
 _ADAPTERS: Final = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_dumper(int, Int8BinaryDumper)
@@ -68,13 +70,17 @@ class Connection(psycopg.Connection[Row]):
 
     def ask(self, query: bytes, parameters: Parameters) -> list[Row]:
         """Return the rows that a statement gives."""
-        return _rows(self.execute(query, parameters, binary=True))
+        return _rows(self._execute(query, parameters))
 
     def ask_all(self, steps: Sequence[Step]) -> list[list[Row]]:
         """Return the rows of several statements that are sent at once."""
         with self.pipeline():
-            cursors = [self.execute(query, parameters, binary=True) for query, parameters in steps]
+            cursors = [self._execute(query, parameters) for query, parameters in steps]
         return [_rows(cursor) for cursor in cursors]
+
+    def _execute(self, query: bytes, parameters: Parameters) -> psycopg.Cursor[Row]:
+        # A plan for many rows that was made when the table was small reads all of it when it has grown.
+        return self.execute(query, parameters, binary=True, prepare=_OF_MANY.isdisjoint(parameters))
 
 
 def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:

@@ -55,6 +55,8 @@ def prepared(connection: Connection, name: str, codec: str, where: str) -> State
     [(found, columns)] = connection.ask(FIND_TABLE, {"name": quoted})
     if columns != [f"{column} {kind}" for column, kind in COLUMNS.items()]:
         raise FormatError(f"the table {quoted} in {where} is not a store's; name another with ?table=")
+    if found != comment and str(found).startswith(f"{_FORMAT} "):
+        raise FormatError(f"{where}: the values in {quoted} are by codec {found.split()[2]!r}, not {codec!r}")
     if found != comment:
         raise FormatError(
             f"the table {quoted} in {where} says {found!r} of itself, and {comment!r} is asked for;"
