@@ -162,6 +162,7 @@ def path_of_url(url: str) -> str:
     if path.startswith("//"):
         host, slash, rest = path[2:].partition("/")
         if host not in ("", "localhost"):
-            raise ValueError(f"{url!r} names the host {host!r}; a file: URL is of this machine, as file:///some/folder")
+            host = host.rpartition("@")[2]
+            raise ValueError(f"{host!r} is another host; a file: URL is of this machine, as file:///some/folder")
         path = slash + rest
     return unquote(path)

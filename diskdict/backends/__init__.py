@@ -47,7 +47,8 @@ def scheme_of(url: str) -> str:
     # One letter is a drive.
     if "://" in url or (colon and scheme.isalnum() and len(scheme) > 1):
         known = ", ".join(f"{name}:" for name in BACKENDS)
-        raise ValueError(f"no backend for {url!r}; a URL of a store begins with one of {known}")
+        # The rest may hold a password.
+        raise ValueError(f"no backend for '{scheme}:'; a URL of a store begins with one of {known}")
     return "file"
 
 

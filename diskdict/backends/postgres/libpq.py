@@ -19,6 +19,8 @@ def settings_of(url: str) -> dict[str, str]:
 
 
 def _shown(text: str) -> str:
+    if "percent-encoded" in text:
+        text = re.sub('"[^"]*"', '"…"', text)
     return re.sub(r"//[^@\s]*@", "//…@", text).strip()
 
 
