@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from diskdict.errors import ConflictError, CorruptValueError, KeyExistsError
@@ -13,6 +14,7 @@ from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Store
 
 OnConflict = Literal["error", "skip", "overwrite"]
 _SAME: Final = 1.0  # seconds by which clocks, and times that were written down, may differ
+_LARGE: Final = 4 << 20  # bytes of payloads that are written as one: a server takes a message of twice as many
 
 
 class Migrated(NamedTuple):
@@ -59,6 +61,7 @@ def migrate(
 
 
 def _copy(records: dict[str, Record], target: Store, on_conflict: OnConflict) -> Migrated:
+    copied: dict[str, Record] = {}
     while True:
         before = target.get_many(records)
         same = {text for text, record in before.items() if _is_same(record, records[text])}
@@ -68,24 +71,58 @@ def _copy(records: dict[str, Record], target: Store, on_conflict: OnConflict) ->
         left = others if on_conflict == "skip" else set[str]()
         wanted = {text: record for text, record in records.items() if text not in same and text not in left}
         try:
-            _commit(wanted, before, target)
+            for some in _portions(wanted, target):
+                _write(some, before, target)
+                copied.update(some)
         except ConflictError:
             continue
-        _compare(wanted, target)
-        return Migrated(len(wanted), len(same), len(left))
+        _compare(copied, target)
+        return Migrated(len(copied), len(same - copied.keys()), len(left - copied.keys()))
 
 
-def _commit(wanted: dict[str, Record], before: dict[str, Record], target: Store) -> None:
-    if not wanted:
+def _portions(records: dict[str, Record], target: Store) -> Iterator[dict[str, Record]]:
+    """Yield records, in their order, as many at a time as are written as one."""
+    for group in target.groups(records):
+        some: dict[str, Record] = {}
+        room = _LARGE
+        for text in group:
+            room -= len(records[text].payload)
+            if room < 0 and some:
+                yield some
+                some, room = {}, _LARGE - len(records[text].payload)
+            some[text] = records[text]
+        if some:
+            yield some
+
+
+def _write(wanted: dict[str, Record], before: dict[str, Record], target: Store) -> None:
+    expected: dict[str, OnlyIf] = {text: before[text].version if text in before else ABSENT for text in wanted}
+    if list(expected.values()) == [ABSENT]:
+        # Alone a value may be larger than what many may be together.
+        [(text, record)] = wanted.items()
+        _create(text, record, target)
         return
     with target.exclusive():
-        expected: dict[str, OnlyIf] = {text: before[text].version if text in before else ABSENT for text in wanted}
         changes: dict[str, Record | None] = {}
         for text, record in wanted.items():
             number = target.number()
             order = before[text].order if text in before else number
             changes[text] = record._replace(order=order, version=number)
         target.commit_if(expected, changes)
+
+
+def _create(text: str, record: Record, target: Store) -> None:
+    done = target.put(
+        text,
+        record.payload,
+        expires=record.expires,
+        meta=record.meta,
+        spelling=record.spelling,
+        created=record.created,
+        only_if=ABSENT,
+    )
+    if done is None:
+        raise ConflictError(f"{text!r} was made by others")
 
 
 def _compare(wanted: dict[str, Record], target: Store) -> None:

@@ -226,6 +226,10 @@ class Store(abc.ABC):
         if changes:
             self.commit(changes, amended=amended)
 
+    def groups(self, keys: Iterable[str]) -> Iterable[Collection[str]]:
+        """Return keys in their order, in groups that one `commit` may change: all, where they lie in one place."""
+        return [list(keys)]
+
     def check_growth(self, growth: int) -> None:  # noqa: ARG002  # for stores that have such a limit
         """Raise LimitError where the store may not become `growth` bytes larger."""
         return

@@ -46,7 +46,7 @@ def run(*arguments: str | bytes | Path, store: Path | None = None, stdin: bytes 
     return Said(done.returncode, done.stdout, err)
 
 
-def run_here(*arguments: str | Path, store: Path, stdin: bytes = b"") -> Said:
+def run_here(*arguments: str | Path, store: Path | str, stdin: bytes = b"") -> Said:
     """Run the command to its end in this process."""
     into, out, err = (io.TextIOWrapper(io.BytesIO(content), "utf-8") for content in (stdin, b"", b""))
     with mock.patch("sys.stdin", into), redirect_stdout(out), redirect_stderr(err):

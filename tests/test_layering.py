@@ -132,7 +132,7 @@ LAYERS = (
     ("cli.failures",),
     ("cli.parsing",),
     ("cli.printing", "cli.access", "cli.lines", "cli.foreign"),
-    ("cli.single", "cli.listing", "cli.care", "cli.transfer", "cli.serving", "cli.completion"),
+    ("cli.single", "cli.listing", "cli.care", "cli.transfer", "cli.moving", "cli.serving", "cli.completion"),
     ("cli.__init__",),
     ("__main__",),
 )

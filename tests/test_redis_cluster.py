@@ -18,10 +18,12 @@ from redis.crc import key_slot
 from redis_server import Cluster, Server, acknowledged, free_port, require_redis, wait_until
 from store_contract import MakeStore, StoreContract
 
+from diskdict.backends.memory import MemoryStore
 from diskdict.backends.redis.store import RedisStore
 from diskdict.core import StoreDict
-from diskdict.errors import ConflictError
+from diskdict.errors import ConflictError, KeyExistsError
 from diskdict.limits import Limits
+from diskdict.migrate import migrate
 from diskdict.store import Store
 
 
@@ -152,6 +154,21 @@ def test_order_of_many_keys(store: Store) -> None:
     assert list(store.get_many(many)) == many
     assert set(store.delete_many(many).values()) == {True}
     assert store.count() == 301
+
+
+def test_migration(store: Store) -> None:
+    """Keys of many slots come over and go back in their order, though no commit may change them all."""
+    first, last = MemoryStore(), MemoryStore()
+    for number in range(300):
+        first.put(f"k{number}", b"1", meta="{}", created=float(number))
+    store.put("k7", b"2")
+
+    with pytest.raises(KeyExistsError):
+        migrate(first, store)
+    assert migrate(first, store, on_conflict="overwrite") == (300, 0, 0)
+    assert migrate(store, last) == (300, 0, 0)
+    assert list(last.scan()) == ["k7", *(key for key in first.scan() if key != "k7")]
+    assert [last.get(key).created for key in last.scan()][1:4] == [0.0, 1.0, 2.0]
 
 
 def test_keys_lie_on_all_servers(store: Store, cluster: Cluster) -> None:

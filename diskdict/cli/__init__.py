@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from diskdict.cli import care, completion, listing, serving, single, transfer
+from diskdict.cli import care, completion, listing, moving, serving, single, transfer
 from diskdict.cli.failures import FINE, INTERRUPTED, USAGE, code_of, sentence_of, tell
 from diskdict.cli.parsing import Commands
 
@@ -57,6 +57,7 @@ def _commands() -> Commands:
     listing.add(commands)
     care.add(commands)
     transfer.add(commands)
+    moving.add(commands)
     serving.add(commands)
     completion.add(commands)
     return commands

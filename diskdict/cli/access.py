@@ -5,33 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from diskdict import DiskDict, FormatError
+from diskdict import DiskDict, FormatError, open_dict
+from diskdict.backends import BACKENDS, scheme_of
 from diskdict.cli.failures import UsageError
 from diskdict.cli.parsing import Options, store_of
+from diskdict.core import StoreDict
+from diskdict.opening import path_of_url
 
-Dict = DiskDict[object, object]
-
-
-def to_read(options: Options, path: str | None = None) -> Dict:
-    """Open a store beside other readers. UsageError where there is none."""
-    return _opened(options, path, readonly=True, create=False)
+Dict = StoreDict[object, object]
+Folder = DiskDict[object, object]
 
 
-def to_change(options: Options) -> Dict:
-    """Open a store for this process alone. UsageError where there is none."""
-    return _opened(options, None, readonly=False, create=False)
+@contextmanager
+def to_read(options: Options) -> Iterator[Dict]:
+    """Open a store, beside other readers of the folder. UsageError where there is none."""
+    path = folder_of(store_of(options))
+    with codec_hint(), _dict(options) if path is None else _folder(options, path, readonly=True) as d:
+        yield d
 
 
-def to_fill(options: Options) -> Dict:
-    """Open a store for this process alone, made where there is none."""
-    return _opened(options, None, readonly=False, create=True)
+@contextmanager
+def to_change(options: Options) -> Iterator[Dict]:
+    """Open a store, the folder for this process alone. UsageError where there is none."""
+    path = folder_of(store_of(options))
+    with codec_hint(), _dict(options) if path is None else _folder(options, path) as d:
+        yield d
 
 
-def _opened(options: Options, path: str | None, *, readonly: bool, create: bool) -> Dict:
-    path = store_of(options) if path is None else path
+@contextmanager
+def to_fill(options: Options) -> Iterator[Dict]:
+    """Open a store, the folder for this process alone and made where there is none."""
+    path = folder_of(store_of(options))
+    with codec_hint(), _dict(options) if path is None else _folder(options, path, create=True) as d:
+        yield d
+
+
+@contextmanager
+def to_keep(options: Options) -> Iterator[Folder]:
+    """Open a folder for this process alone. UsageError where there is none, and for a store that is no folder."""
+    path = folder_of(store_of(options))
+    if path is None:
+        raise UsageError("this command is for the folder of a store, not for a URL")
+    with codec_hint(), _folder(options, path) as d:
+        yield d
+
+
+def folder_of(place: str) -> str | None:
+    """Return the path of the folder that a path or a URL names, None for a server. UsageError where neither lasts."""
+    scheme, colon, _ = place.partition(":")
+    if not colon or not (scheme in BACKENDS or "://" in place):
+        return place
+    scheme = scheme_of(place)
+    if scheme == "memory":
+        raise UsageError("memory: is empty, and gone when the command ends; name a folder or a server")
+    return path_of_url(place) if scheme == "file" else None
+
+
+def _dict(options: Options) -> Dict:
+    return open_dict(store_of(options), codec=options.codec)
+
+
+def _folder(options: Options, path: str, *, readonly: bool = False, create: bool = False) -> Folder:
     try:
-        with codec_hint():
-            return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
+        return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
     except FileNotFoundError:
         raise UsageError(f"{path}: no store is here") from None
 
@@ -42,6 +78,6 @@ def codec_hint() -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        if "with codec" in str(error):
+        if "codec" in str(error):
             error.add_note("say so with --codec")
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diskdict import Report, StoreLockedError, keys
 from diskdict.cli import printing
-from diskdict.cli.access import to_change
+from diskdict.cli.access import to_keep
 from diskdict.cli.failures import DAMAGED, FINE
 from diskdict.cli.parsing import Commands, Options, add_json
 from diskdict.cli.screen import bar, visible
@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 def verify(options: Options) -> int:
     """Print what is wrong; DAMAGED where something is."""
-    with to_change(options) as d, bar("verifying", "folders") as told:
+    with to_keep(options) as d, bar("verifying", "folders") as told:
         report = d.verify(progress=told)
     _print(options, report)
     return FINE if report.ok else DAMAGED
@@ -32,7 +32,7 @@ def verify(options: Options) -> int:
 
 def repair(options: Options) -> int:
     """Print what was done."""
-    with to_change(options) as d, bar("looking", "folders") as told:
+    with to_keep(options) as d, bar("looking", "folders") as told:
         report = d.repair(progress=told)
     _print(options, report)
     return FINE
@@ -55,12 +55,11 @@ def _print(options: Options, report: Report) -> None:
 def backup(options: Options) -> int:
     """Copy the store."""
     try:
-        opened = to_change(options)
+        with to_keep(options) as d, bar("copying", "folders") as told:
+            files = d.backup(options.target, progress=told)
     except StoreLockedError as error:
         error.add_note("a server that has it copies it on POST /v1/backup")
         raise
-    with opened as d, bar("copying", "folders") as told:
-        files = d.backup(options.target, progress=told)
     printing.answer({"files": files}, as_json=options.json)
     return FINE
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from itertools import islice
 
-from diskdict import keys
+from diskdict import DiskDict, keys
 from diskdict.cli import printing
 from diskdict.cli.access import Dict, to_read
 from diskdict.cli.failures import FINE
@@ -73,9 +73,10 @@ def _chosen(options: Options, d: Dict) -> Named:
 
 
 def stats(options: Options) -> int:
-    """Print numbers about the folder."""
+    """Print numbers about the folder; of a server the number of keys alone."""
     with to_read(options) as d:
-        printing.answer(d.stats()._asdict(), as_json=options.json)
+        found = d.stats()._asdict() if isinstance(d, DiskDict) else {"keys": len(d)}
+    printing.answer(found, as_json=options.json)
     return FINE
 
 

@@ -21,7 +21,7 @@ STORE: Final = "DISKDICT_STORE"
 
 _ABOUT: Final = "A dict that lives in a folder, one readable file per key."
 _AFTER: Final = """\
-The store is --store PATH, or $DISKDICT_STORE. Exit codes: 0 fine, 1 not found (create: there
+The store is --store PATH|URL, or $DISKDICT_STORE. Exit codes: 0 fine, 1 not found (create: there
 already), 2 not as the command is used, 3 in use by another process, 4 damaged.
 
   export DISKDICT_STORE=~/inventory
@@ -100,7 +100,7 @@ class Commands:
 
 def _add_store(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument(
-        "--store", "--datastore", metavar="PATH", default=default, help=f"the folder; without it ${STORE}"
+        "--store", "--datastore", metavar="PATH|URL", default=default, help=f"the folder, or URL; without it ${STORE}"
     )
 
 
@@ -112,6 +112,11 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
         default="json",
         help="what the store was made with, json unless said; pickle runs code when a value is read",
     )
+    add_timeout(parser)
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option of waiting for a folder."""
     parser.add_argument(
         "--timeout", type=not_negative, default=0.0, metavar="SECONDS", help="wait for another process to let go of it"
     )

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from diskdict import FOREVER, NOT_SET, KeyNotFoundError, jsontext, keys
+from diskdict import FOREVER, NOT_SET, DiskDict, KeyNotFoundError, jsontext, keys
 from diskdict.cli import printing
 from diskdict.cli.access import to_change, to_fill, to_read
 from diskdict.cli.failures import FINE, NOT_FOUND, tell
@@ -138,10 +138,10 @@ def info(options: Options) -> int:
     with to_read(options) as d:
         try:
             found = d.info(key)
-            path = d.path_for(key)
+            file = {"file": str(d.path_for(key))} if isinstance(d, DiskDict) else {}
         except KeyError:
             raise KeyNotFoundError(key) from None
-    fields = found._asdict() | {"metadata": dict(found.metadata), "file": str(path)}
+    fields = found._asdict() | {"metadata": dict(found.metadata)} | file
     if not options.json:
         fields |= {name: printing.moment(fields[name]) for name in ("created_at", "updated_at", "expires_at")}
     printing.answer(fields, as_json=options.json)

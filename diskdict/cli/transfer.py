@@ -1,4 +1,4 @@
-"""Commands that carry a store somewhere else: export, import, migrate."""
+"""Commands that carry a store somewhere else by way of a file: export, import."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
-from diskdict import NOT_SET, CorruptValueError, KeyExistsError, open_dict
+from diskdict import KeyExistsError
 from diskdict.cli import foreign, lines, printing
 from diskdict.cli.access import Dict, to_fill, to_read
 from diskdict.cli.failures import FINE, UsageError
 from diskdict.cli.foreign import KINDS, LINES, Pickles
-from diskdict.cli.parsing import Commands, Options, add_json, add_opening
+from diskdict.cli.parsing import Commands, Options, add_json
 from diskdict.cli.screen import bar
 from diskdict.cli.source import Carried, Item, Source, chunks
-from diskdict.core import StoreDict
 
 _SOME = 100
 
@@ -32,17 +31,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("--from", dest="kind", choices=(LINES, *KINDS), help="what it is; without it, found by looking")
     parser.add_argument(
         "--on-conflict",
-        choices=("overwrite", "skip", "fail"),
+        choices=("error", "skip", "overwrite", "fail"),
         default="overwrite",
-        help="what to do with keys that are there; overwrite unless said",
+        help="what to do with keys that are there; overwrite unless said; fail is an older word for error",
     )
     parser.add_argument("--allow-pickle", action="store_true", help="read pickles, which may run any code")
-    add_json(parser)
-
-    parser = commands.add("migrate", migrate, "copy all keys of one store to another", _MIGRATE, of_store=False)
-    parser.add_argument("source", metavar="SOURCE", help="the folder of a store")
-    parser.add_argument("target", metavar="TARGET", help="a folder, made where there is none, or the URL of a store")
-    add_opening(parser)
     add_json(parser)
 
 
@@ -122,7 +115,7 @@ def _store(d: Dict, chunk: list[Item], on_conflict: str, counts: dict[str, int])
             if entry.expires_at is not None and _has_passed(entry.expires_at, now):
                 found["expired"] += 1
             elif on_conflict != "overwrite" and entry.key in d:
-                if on_conflict == "fail":
+                if on_conflict in ("error", "fail"):
                     raise KeyExistsError(entry.key)
                 found["skipped"] += 1
             else:
@@ -146,31 +139,6 @@ def _has_passed(expires_at: float, now: float) -> bool:
     return isinstance(expires_at, (int, float)) and expires_at <= now
 
 
-def migrate(options: Options) -> int:
-    """Copy a store, and read again what was written."""
-    with to_read(options, options.source) as d, open_dict(options.target, codec=options.codec) as target:
-        total, done = len(d), 0
-        with bar("copying", "keys") as told:
-            for chunk in chunks(Item(entry, d.info(entry.key).size) for entry in d.entries()):
-                entries = [item.entry for item in chunk]
-                target.restore(entries)
-                for entry in entries:
-                    _compare(target, entry)
-                done += len(entries)
-                told(done, total)
-    printing.answer({"copied": done}, as_json=options.json)
-    return FINE
-
-
-def _compare(target: StoreDict[object, object], entry: Carried) -> None:
-    value = target.get(entry.key, NOT_SET)
-    # What is not equal to itself, as NaN, is told by how it is written.
-    if value == entry.value or repr(value) == repr(entry.value):
-        return
-    if value is not NOT_SET or entry.expires_at is None or entry.expires_at > time.time():
-        raise CorruptValueError(entry.key, "", "what was read again is not what was written")
-
-
 _EXPORT = """\
 diskdict export inventory.jsonl
 diskdict export | gzip > inventory.jsonl.gz
@@ -183,7 +151,3 @@ zcat inventory.jsonl.gz | diskdict import --on-conflict skip
 diskdict import old_cache --from diskcache --allow-pickle
 A file of diskdict export, a folder of iodict or diskcache, a file of shelve or sqlitedict. The
 store is made where there is none. Stopped half-way, it completes when it is run again."""
-_MIGRATE = """\
-diskdict migrate inventory /other/disk/inventory
-diskdict migrate inventory file:///other/disk/inventory --json
-Stopped half-way, it completes when it is run again."""

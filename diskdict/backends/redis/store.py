@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from heapq import merge
-from itertools import count
+from itertools import count, groupby
 from typing import Final, cast
 
 from diskdict.backends.redis import records
@@ -240,6 +240,9 @@ class RedisStore(Store):
 
     def number(self) -> int:
         return next(self._numbers)
+
+    def groups(self, keys: Iterable[str]) -> Iterator[Sequence[str]]:
+        return (list(some) for _, some in groupby(keys, self._slots.part))
 
     def commit(self, changes: Mapping[str, Record | None], *, amended: Collection[str] = ()) -> None:
         self.commit_if({}, changes, amended=amended)

@@ -1,0 +1,97 @@
+"""The command that copies a store, wherever it is, to another place: migrate."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from diskdict import FormatError, open_store
+from diskdict import manifest as manifests
+from diskdict.backends.file import FolderStore
+from diskdict.cli import printing
+from diskdict.cli.access import codec_hint, folder_of
+from diskdict.cli.failures import FINE, UsageError
+from diskdict.cli.parsing import Commands, Options, add_json, add_timeout, count
+from diskdict.cli.screen import bar
+from diskdict.disk import absolute
+from diskdict.files import Folder
+from diskdict.manifest import Manifest
+from diskdict.migrate import migrate as copy
+from diskdict.store import Store
+
+KINDS = ("dict", "datastore", "kv")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add("migrate", migrate, "copy all keys of one store to another", _EXAMPLES, of_store=False)
+    parser.add_argument("source", metavar="SOURCE", help="the folder or the URL of a store")
+    parser.add_argument("target", metavar="TARGET", help="a folder, made where there is none, or the URL of a store")
+    parser.add_argument(
+        "--on-conflict",
+        choices=("error", "skip", "overwrite"),
+        default="error",
+        help="what to do with keys that have another value there; error unless said",
+    )
+    parser.add_argument("--batch-size", type=count, default=100, metavar="N", help="copy N keys at a time; 100")
+    parser.add_argument("--codec", choices=("json", "raw", "pickle"), help="that of the values, where no folder tells")
+    parser.add_argument("--kind", choices=KINDS, help="what a new folder is for, where the source does not tell")
+    add_timeout(parser)
+    add_json(parser)
+
+
+def migrate(options: Options) -> int:
+    """Copy records as they are, and read again what was written."""
+    places = options.source, options.target
+    source, target = map(_manifest, places)
+    if source is None and folder_of(options.source) is not None:
+        raise UsageError(f"{options.source}: no store is here")
+    codec = _codec(options, source, target)
+    kind = (source and source.kind) or options.kind or (target and target.kind) or "dict"
+    with (
+        codec_hint(),
+        closing(_opened(options, options.source, kind, codec, readonly=True)) as first,
+        closing(_opened(options, options.target, kind, codec)) as second,
+        bar("copying", "keys") as told,
+    ):
+        done = copy(first, second, options.batch_size, on_conflict=options.on_conflict, progress=told)
+    printing.answer(done._asdict(), as_json=options.json)
+    return FINE
+
+
+def _manifest(place: str) -> Manifest | None:
+    """Return what a folder says of itself, None where there is none, or no folder. UsageError for another kind."""
+    path = folder_of(place)
+    if path is None:
+        return None
+    try:
+        with closing(Folder(absolute(path))) as folder:
+            found = manifests.load(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if found is not None and found.kind not in KINDS:
+        raise UsageError(f"{place}: a store of kind {found.kind!r} has no keys that could be copied")
+    return found
+
+
+def _codec(options: Options, *manifests: Manifest | None) -> str:
+    found = [manifest.codec for manifest in manifests if manifest is not None]
+    named = {options.codec, *found} - {None}
+    if len(named) > 1:
+        said = ", ".join(sorted(named))
+        raise FormatError(f"values are copied as they are written, and these are of different codecs: {said}")
+    return found[0] if found else options.codec or "json"
+
+
+def _opened(options: Options, place: str, kind: str, codec: str, *, readonly: bool = False) -> Store:
+    path = folder_of(place)
+    if path is None:
+        return open_store(place, codec=codec)
+    return FolderStore(absolute(path), kind=kind, codec=codec, readonly=readonly, timeout=options.timeout)
+
+
+_EXAMPLES = """\
+diskdict migrate inventory /other/disk/inventory
+diskdict migrate inventory postgresql://me@db.example/shop
+diskdict migrate 'redis://localhost/0?prefix=app:' inventory --on-conflict skip --json
+Values, order, expiry, metadata and time of creation are those of the source, which is not to be changed meanwhile.
+Stopped half-way, it completes when it is run again. A password is better in ~/.pgpass than in a command."""
