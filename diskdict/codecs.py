@@ -3,6 +3,8 @@
 ``"json"`` gives back what it was given, equal and of the same exact type at every depth, or refuses to write it. Plain
 JSON goes through ujson; what is beyond it is tagged, see `diskdict.tags`. Bytes lie in the file as they are, unless
 their first byte could begin JSON: then one escape byte (0x1b) goes in front. The first byte alone decides on reading.
+
+A name with ``+gzip`` or ``+zstd`` behind it, as ``"json+gzip"``, is that codec with its payloads compressed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import Final, Protocol
 import ujson
 
 from diskdict import tags
-from diskdict.errors import InvalidValueError
+from diskdict.compression import NAMES, Compression, compression_of, fits, split
+from diskdict.errors import FormatError, InvalidValueError
 
 MAX_DEPTH = 500
 """Levels to which plain JSON nests. ujson reads 1,023, but comparing and printing such values exhausts the stack."""
@@ -138,19 +141,46 @@ class PickleCodec:
             raise ValueError(f"not a pickle that can be read here: {type(exc).__name__}: {exc}") from exc
 
 
+class Compressed:
+    """Another codec, with its payloads compressed, each by itself.
+
+    Parameters
+    ----------
+    codec: Codec
+        Makes the payloads.
+    compression: Compression
+        Makes them smaller.
+    """
+
+    def __init__(self, codec: Codec, compression: Compression) -> None:
+        self.codec = codec
+        self.compression = compression
+        self.name = f"{codec.name}+{compression.name}"
+
+    def dumps(self, value: object) -> bytes:
+        """Return the compressed bytes of `value`, or raise InvalidValueError."""
+        return self.compression.compress(self.codec.dumps(value))
+
+    def loads(self, payload: bytes) -> object:
+        """Return the value of `payload`, or raise ValueError."""
+        return self.codec.loads(self.compression.expand(payload))
+
+
 JSON: Final = JsonCodec()
 RAW: Final = RawCodec()
 PICKLE: Final = PickleCodec()
 
 _CODECS: dict[str, Codec] = {codec.name: codec for codec in (JSON, RAW, PICKLE)}
+_BEHIND: Final = " or ".join(f"+{name}" for name in NAMES)
 
 
 def resolve(codec: str | Codec) -> Codec:
     """Return the codec of a name, or the codec itself."""
     if isinstance(codec, str):
-        if codec not in _CODECS:
-            raise ValueError(f"unknown codec {codec!r}; the codecs are {', '.join(_CODECS)}")
-        return _CODECS[codec]
+        base, compression = split(codec)
+        if base not in _CODECS:
+            raise ValueError(f"unknown codec {codec!r}; the codecs are {', '.join(_CODECS)}, each with {_BEHIND}, too")
+        return compressed(_CODECS[base], compression)
     named = isinstance(getattr(codec, "name", None), str)
     if named and codec is not _CODECS.get(codec.name, codec):
         raise ValueError(f"the name {codec.name!r} is that of a codec of diskdict; give yours another")
@@ -158,7 +188,31 @@ def resolve(codec: str | Codec) -> Codec:
         named and callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))
     ):
         raise TypeError(f"a codec is a name, or an object with name, dumps and loads, not {codec!r}")
+    if split(codec.name)[1] is not None and not isinstance(codec, Compressed):
+        raise ValueError(f"the name {codec.name!r} is that of a codec compressed by diskdict; give yours another")
     return codec
+
+
+def compressed(codec: Codec, compression: str | None) -> Codec:
+    """Return `codec` with a compression, which may be the one it has; ValueError where it has another."""
+    has = split(codec.name)[1]
+    if compression is None or compression == has:
+        return codec
+    if has is not None:
+        raise ValueError(f"the codec {codec.name!r} is compressed already, not by {compression!r}")
+    return Compressed(codec, compression_of(compression))
+
+
+def as_found(codec: Codec, found: str | None) -> Codec:
+    """Return `codec` with the compression that a store was found with, whose codec is `found`, None if it has none.
+
+    FormatError where the store was written by another codec.
+    """
+    if found is None:
+        return codec
+    if not fits(found, codec.name):
+        raise FormatError(f"the store was made with codec {found!r}, not {codec.name!r}, and keeps it")
+    return compressed(codec, split(found)[1])
 
 
 def _is_plain(value: object, levels: int = MAX_DEPTH) -> bool:

@@ -34,7 +34,8 @@ class StoreDict(Together[K, V]):
     store: Store
         Where the records live. `close` closes it.
     codec: str or Codec
-        How values become bytes: ``"json"``, ``"raw"``, ``"pickle"`` or an object with ``dumps``, ``loads``, ``name``.
+        How values become bytes: ``"json"``, ``"raw"``, ``"pickle"`` or an object with ``dumps``, ``loads``, ``name``;
+        with ``+gzip`` or ``+zstd`` behind the name, compressed.
     default_ttl: int, float or timedelta
         Seconds that a key lives when nothing else is said; None for ever.
     limits: Limits

@@ -86,7 +86,8 @@ class DiskDict(StoreDict[K, V]):
     codec: str or Codec
         How values become bytes. ``"json"``: what JSON has, and bytes, tuple, set, datetime, Decimal, UUID and the like;
         each value comes back equal and of the same type, or is refused. ``"raw"``: bytes only. ``"pickle"``: anything,
-        but reading runs code. Or an object with ``dumps``, ``loads`` and ``name``.
+        but reading runs code. Or an object with ``dumps``, ``loads`` and ``name``. A name with ``+gzip`` or ``+zstd``
+        has values compressed; who opens such a folder again need not say it.
     default_ttl: int, float or timedelta, optional
         Seconds that a key lives when nothing else is said.
     limits: Limits, optional

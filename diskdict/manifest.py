@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import ujson
 
+from diskdict.compression import fits
 from diskdict.errors import FormatError
 from diskdict.files import Folder
 from diskdict.layout import LOCK, MANIFEST, OWN_NAMES, Shards
@@ -17,6 +18,8 @@ ALSO_OPEN: Final = {"dict": ("datastore", "kv"), "kv": ("dict", "datastore")}
 """Kinds of stores that open as another kind, too."""
 WITH_EMPTY: Final = frozenset({"blobs"})
 """Kinds of stores whose values may be empty; in all others an empty file is damage."""
+_COMPRESSED_AS_FOUND: Final = frozenset({"dict", "datastore", "kv"})
+"""Kinds of stores whose openers ask how values are compressed there, unless they say it."""
 _NAMES: Final = "escape-1"
 _TEMPORARY: Final = MANIFEST + ".new"
 
@@ -119,7 +122,8 @@ def save(folder: Folder, manifest: Manifest) -> None:
 def agree(found: Manifest, wanted: Manifest, path: str, *, shards_given: bool) -> None:
     """Raise a FormatError that names both where a store is not what its opener expects."""
     kind = found.kind if found.kind in ALSO_OPEN.get(wanted.kind, ()) else wanted.kind
-    pairs = [("kind", found.kind, kind), ("codec", found.codec, wanted.codec)]
+    fitting = wanted.kind in _COMPRESSED_AS_FOUND and fits(found.codec, wanted.codec)
+    pairs = [("kind", found.kind, kind), ("codec", found.codec, found.codec if fitting else wanted.codec)]
     if shards_given:
         pairs.append(("shards", str(found.shards), str(wanted.shards)))
     for what, there, asked in pairs:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
+from diskdict.compression import Compression
 from diskdict.errors import ConflictError, CorruptValueError, KeyExistsError
 from diskdict.info import unpack
 from diskdict.keys import decode
@@ -25,6 +26,30 @@ class Migrated(NamedTuple):
     skipped: int
 
 
+class _Side(NamedTuple):
+    """A store, and how its payloads are compressed."""
+
+    store: Store
+    compression: Compression | None
+
+    def get_many(self, texts: Iterable[str]) -> dict[str, Record]:
+        """Return records as `Store.get_many` does, payloads expanded."""
+        found = self.store.get_many(texts)
+        if self.compression is None:
+            return found
+        return {text: self._expanded(text, record, self.compression) for text, record in found.items()}
+
+    def _expanded(self, text: str, record: Record, compression: Compression) -> Record:
+        try:
+            return record._replace(payload=compression.expand(record.payload))
+        except ValueError as error:
+            raise CorruptValueError(decode(text), "", str(error)) from None
+
+    def to_write(self, payload: bytes) -> bytes:
+        """Return a payload compressed."""
+        return payload if self.compression is None else self.compression.compress(payload)
+
+
 def migrate(
     source: Store,
     target: Store,
@@ -32,6 +57,7 @@ def migrate(
     *,
     on_conflict: OnConflict = "error",
     progress: Progress | None = None,
+    compressions: tuple[Compression | None, Compression | None] = (None, None),
 ) -> Migrated:
     """Copy every record of `source` with its expiry, creation and metadata, in order; compare each afterwards.
 
@@ -39,11 +65,12 @@ def migrate(
     (``"overwrite"``). Interrupted or killed, it completes when it is run again: batches are copied whole, and what is
     there already as it is to be is left. What a time-to-live has left is what it has left there, whatever the clocks
     say. `progress` is called with the number of keys that are done and of all, after each batch. CorruptValueError,
-    where what is read again is not what was written.
+    where what is read again is not what was written. `compressions` are those of the payloads there and here.
     """
     check_choice("on_conflict", on_conflict, ("error", "skip", "overwrite"))
     if type(batch_size) is not int or batch_size < 1:
         raise ValueError(f"batch_size is an int from 1, not {batch_size!r}")
+    there, here = _Side(source, compressions[0]), _Side(target, compressions[1])
     with source.exclusive():
         texts = list(source.scan())
     later = target.clock() - source.clock()
@@ -51,16 +78,16 @@ def migrate(
     counts = Migrated(0, 0, 0)
     for at in range(0, len(texts), batch_size):
         batch = texts[at : at + batch_size]
-        found = source.get_many(batch)
+        found = there.get_many(batch)
         records = {text: found[text]._replace(expires=found[text].expires + shift) for text in batch if text in found}
-        done = _copy(records, target, on_conflict)
+        done = _copy(records, here, on_conflict)
         counts = Migrated(*map(sum, zip(counts, done, strict=True)))
         if progress is not None:
             progress(min(at + batch_size, len(texts)), len(texts))
     return counts
 
 
-def _copy(records: dict[str, Record], target: Store, on_conflict: OnConflict) -> Migrated:
+def _copy(records: dict[str, Record], target: _Side, on_conflict: OnConflict) -> Migrated:
     copied: dict[str, Record] = {}
     while True:
         before = target.get_many(records)
@@ -80,9 +107,9 @@ def _copy(records: dict[str, Record], target: Store, on_conflict: OnConflict) ->
         return Migrated(len(copied), len(same - copied.keys()), len(left - copied.keys()))
 
 
-def _portions(records: dict[str, Record], target: Store) -> Iterator[dict[str, Record]]:
+def _portions(records: dict[str, Record], target: _Side) -> Iterator[dict[str, Record]]:
     """Yield records, in their order, as many at a time as are written as one."""
-    for group in target.groups(records):
+    for group in target.store.groups(records):
         some: dict[str, Record] = {}
         room = _LARGE
         for text in group:
@@ -95,26 +122,28 @@ def _portions(records: dict[str, Record], target: Store) -> Iterator[dict[str, R
             yield some
 
 
-def _write(wanted: dict[str, Record], before: dict[str, Record], target: Store) -> None:
+def _write(wanted: dict[str, Record], before: dict[str, Record], target: _Side) -> None:
+    store = target.store
     expected: dict[str, OnlyIf] = {text: before[text].version if text in before else ABSENT for text in wanted}
     if list(expected.values()) == [ABSENT]:
         # Alone a value may be larger than what many may be together.
         [(text, record)] = wanted.items()
         _create(text, record, target)
         return
-    with target.exclusive():
+    with store.exclusive():
         changes: dict[str, Record | None] = {}
         for text, record in wanted.items():
-            number = target.number()
+            number = store.number()
             order = before[text].order if text in before else number
-            changes[text] = record._replace(order=order, version=number)
-        target.commit_if(expected, changes)
+            payload = target.to_write(record.payload)
+            changes[text] = record._replace(payload=payload, order=order, version=number)
+        store.commit_if(expected, changes)
 
 
-def _create(text: str, record: Record, target: Store) -> None:
-    done = target.put(
+def _create(text: str, record: Record, target: _Side) -> None:
+    done = target.store.put(
         text,
-        record.payload,
+        target.to_write(record.payload),
         expires=record.expires,
         meta=record.meta,
         spelling=record.spelling,
@@ -125,9 +154,9 @@ def _create(text: str, record: Record, target: Store) -> None:
         raise ConflictError(f"{text!r} was made by others")
 
 
-def _compare(wanted: dict[str, Record], target: Store) -> None:
+def _compare(wanted: dict[str, Record], target: _Side) -> None:
     found = target.get_many(wanted)
-    now = target.clock()
+    now = target.store.clock()
     for text, record in wanted.items():
         if record.expires > now + _SAME and (text not in found or not _is_same(found[text], record)):
             raise CorruptValueError(decode(text), "", "what was read again is not what was written")

@@ -122,6 +122,8 @@ class Store(abc.ABC):
 
     clock: Clock
     readonly: bool = False
+    codec: str | None = None
+    """The name of the codec of the payloads, where the store has found one with them."""
     shared: bool = False
     """Whether others may change the records while `exclusive` is held here."""
 

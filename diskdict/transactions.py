@@ -28,6 +28,7 @@ class Transactions(Store):
         self.base = base
         self.clock = base.clock
         self.readonly = base.readonly
+        self.codec = base.codec
         self.shared = base.shared
         self._staged: Staged | None = None
         self._owner = 0

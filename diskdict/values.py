@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from diskdict import keys
-from diskdict.codecs import Codec, resolve
+from diskdict.codecs import Codec, as_found, resolve
 from diskdict.errors import CorruptValueError
 from diskdict.face import Missing
 from diskdict.limits import Limits
@@ -63,7 +63,7 @@ class Values(Generic[V]):
     def __init__(
         self, store: Store, *, codec: str | Codec, default_ttl: Ttl, limits: Limits | None, writeback: bool
     ) -> None:
-        resolved = resolve(codec)
+        resolved = as_found(resolve(codec), store.codec)
         expiry(None, default_ttl, 0.0)
         self.store = store
         self.dumps: Callable[[V], bytes] = resolved.dumps

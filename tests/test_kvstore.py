@@ -160,7 +160,7 @@ def test_subclass_writes_values_of_its_own(path: Path) -> None:
         ("file", {}, "path"),
         ("file", {"path": "x", "pat": 1}, "'pat'"),
         ("memory", {"path": "x"}, "'path'"),
-        ("url", {"url": "nosuch://x"}, "nosuch://x"),
+        ("url", {"url": "nosuch://x"}, "nosuch:"),
     ],
 )
 def test_wrong_settings_are_named(backend: str, config: dict[str, object] | None, said: str) -> None:

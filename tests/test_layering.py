@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "diskdict"
 
 LAYERS = (
     ("errors",),
-    ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights"),
-    ("store", "codecs", "layout", "files", "mutex", "checksums"),
+    ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights", "compression"),
+    ("store", "zstd", "codecs", "layout", "files", "mutex", "checksums"),
     (
         "lock",
         "attributes",

@@ -127,6 +127,7 @@ class FolderStore(FolderStreaming):
         self.folder, self.manifest = opened.folder, opened.manifest
         self.limits = opened.manifest.limits
         self.takes_empty = opened.manifest.kind in WITH_EMPTY
+        self.codec = opened.manifest.codec
         self.ledger = Ledger(opened.lockfile, opened.page)
         self._index = Index(loaded=opened.fresh)
         fd = None if opened.lockfile is None else opened.lockfile.fd

@@ -12,6 +12,7 @@ from diskdict.cli.access import codec_hint, folder_of
 from diskdict.cli.failures import FINE, UsageError
 from diskdict.cli.parsing import Commands, Options, add_json, add_timeout, count
 from diskdict.cli.screen import bar
+from diskdict.compression import compression_behind, split
 from diskdict.disk import absolute
 from diskdict.files import Folder
 from diskdict.manifest import Manifest
@@ -45,15 +46,23 @@ def migrate(options: Options) -> int:
     source, target = map(_manifest, places)
     if source is None and folder_of(options.source) is not None:
         raise UsageError(f"{options.source}: no store is here")
-    codec = _codec(options, source, target)
+    there, here = _codecs(options, source, target)
     kind = (source and source.kind) or options.kind or (target and target.kind) or "dict"
     with (
         codec_hint(),
-        closing(_opened(options, options.source, kind, codec, readonly=True)) as first,
-        closing(_opened(options, options.target, kind, codec)) as second,
+        closing(_opened(options, options.source, kind, there, readonly=True)) as first,
+        closing(_opened(options, options.target, kind, here)) as second,
         bar("copying", "keys") as told,
     ):
-        done = copy(first, second, options.batch_size, on_conflict=options.on_conflict, progress=told)
+        compressions = compression_behind(there), compression_behind(here)
+        done = copy(
+            first,
+            second,
+            options.batch_size,
+            on_conflict=options.on_conflict,
+            progress=told,
+            compressions=compressions,
+        )
     printing.answer(done._asdict(), as_json=options.json)
     return FINE
 
@@ -73,13 +82,17 @@ def _manifest(place: str) -> Manifest | None:
     return found
 
 
-def _codec(options: Options, *manifests: Manifest | None) -> str:
-    found = [manifest.codec for manifest in manifests if manifest is not None]
-    named = {options.codec, *found} - {None}
+def _codecs(options: Options, source: Manifest | None, target: Manifest | None) -> tuple[str, str]:
+    """Return the codecs of both; but for how they are compressed they are the same."""
+    given = options.codec or (source and source.codec) or (target and target.codec) or "json"
+    there = source.codec if source is not None else split(given)[0]
+    # A folder that is made is what the source is; a server knows of no compression.
+    here = target.codec if target is not None else there if folder_of(options.target) else split(there)[0]
+    named = {split(codec)[0] for codec in (given, there, here)}
     if len(named) > 1:
         said = ", ".join(sorted(named))
         raise FormatError(f"values are copied as they are written, and these are of different codecs: {said}")
-    return found[0] if found else options.codec or "json"
+    return there, here
 
 
 def _opened(options: Options, place: str, kind: str, codec: str, *, readonly: bool = False) -> Store:

@@ -1,4 +1,4 @@
-"""Where a store is, said as a backend and its settings, or as a URL: `url_of`."""
+"""Where a store is, said as a backend and its settings, or as a URL: `address_of`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
+from diskdict.compression import NAMES
+
 Config = Mapping[str, object]
+
+
+class Address(NamedTuple):
+    """A URL, and what else is said of a store in files: how its values are compressed."""
+
+    url: str
+    compression: str | None = None
 
 
 class _Server(NamedTuple):
@@ -21,12 +30,12 @@ _SERVERS: Final = {
     "redis": _Server("redis", "db", ("prefix",)),
     "postgres": _Server("postgresql", "database", ("table",)),
 }
-_LOCAL: Final = {"memory": frozenset[str](), "file": frozenset({"path"}), "url": frozenset({"url"})}
+_LOCAL: Final = {"memory": frozenset[str](), "file": frozenset({"path", "compression"}), "url": frozenset({"url"})}
 _SERVER_SETTINGS: Final = frozenset({"host", "port", "user", "password"})
 
 
-def url_of(backend: str, config: Config | None) -> str:
-    """Return the URL of a store; ValueError for a backend or a setting that there is not."""
+def address_of(backend: str, config: Config | None) -> Address:
+    """Return where a store is; ValueError for a backend or a setting that there is not."""
     given = dict(config or {})
     server = _SERVERS.get(backend)
     if server is None and backend not in _LOCAL:
@@ -36,8 +45,10 @@ def url_of(backend: str, config: Config | None) -> str:
     if unknown:
         raise ValueError(f"the backend {backend!r} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
     if server is not None:
-        return _of_server(server, given)
-    return "memory:" if backend == "memory" else _text(backend, given)
+        return Address(_of_server(server, given))
+    if backend == "file":
+        return Address(_text(backend, given), _compression(given))
+    return Address("memory:" if backend == "memory" else _text(backend, given))
 
 
 def _of_server(server: _Server, given: Config) -> str:
@@ -57,3 +68,10 @@ def _text(backend: str, given: Config) -> str:
     if name not in given:
         raise ValueError(f"the backend {backend!r} takes config={{{name!r}: …}}")
     return str(given[name])
+
+
+def _compression(given: Config) -> str | None:
+    name = given.get("compression")
+    if name is not None and name not in NAMES:
+        raise ValueError(f"compression is one of {', '.join(map(repr, NAMES))}, or None, not {name!r}")
+    return name

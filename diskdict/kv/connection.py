@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 from diskdict.backends import open_store, scheme_of
 from diskdict.backends.file import FolderStore
-from diskdict.codecs import Codec, resolve
+from diskdict.codecs import Codec, as_found, compressed, resolve
 from diskdict.core import StoreDict
 from diskdict.disk import absolute
 from diskdict.errors import ClosedError
+from diskdict.kv.addresses import Address
 from diskdict.kv.names import StoreKey
 from diskdict.opening import path_of_url
 from diskdict.repeating import Repeater
@@ -76,8 +77,8 @@ class Connection:
 
     @property
     def codec(self) -> str:
-        """The name of the codec."""
-        return self._codec.name
+        """The name of the codec, with the compression that the store was found with."""
+        return as_found(self._codec, self.store().codec).name
 
     def over(self) -> StoreDict[StoreKey, object]:
         """Return the dict. ClosedError after `close`."""
@@ -93,7 +94,13 @@ class Connection:
                 raise ClosedError("the store is closed; make it again")
             if self._store is None or self._over is None:
                 store = self._connect() if self._path is None else _shared(self._path, self._connect)
-                over: StoreDict[StoreKey, object] = StoreDict(store, codec=self._codec, default_ttl=self._default_ttl)
+                try:
+                    over: StoreDict[StoreKey, object] = StoreDict(
+                        store, codec=self._codec, default_ttl=self._default_ttl
+                    )
+                except BaseException:
+                    self._give_back(store)
+                    raise
                 if self._cleanup_interval is not None:
                     self._cleaner = Repeater(over.cleanup_expired, self._cleanup_interval, "cleanup")
                 self._store, self._over = store, over
@@ -107,7 +114,11 @@ class Connection:
             self._store = self._over = self._cleaner = None
         if cleaner is not None:
             cleaner.stop()
-        if store is not None and (self._path is None or _is_last(self._path)):
+        if store is not None:
+            self._give_back(store)
+
+    def _give_back(self, store: Store) -> None:
+        if self._path is None or _is_last(self._path):
             store.close()
 
 
@@ -130,10 +141,11 @@ def _is_last(path: str) -> bool:
 
 
 def connection_to(
-    url: str, *, codec: str | Codec, default_ttl: Ttl, cleanup_interval: float | None, clock: Clock
+    address: Address, *, codec: str | Codec, default_ttl: Ttl, cleanup_interval: float | None, clock: Clock
 ) -> Connection:
-    """Return a connection to the store at a URL, not connected yet; ValueError for a URL that nobody knows."""
-    resolved = resolve(codec)
+    """Return a connection to the store at an address, not connected yet; ValueError for one that nobody knows."""
+    url = address.url
+    resolved = compressed(resolve(codec), address.compression)
     path = absolute(path_of_url(url)) if scheme_of(url) == "file" else None
 
     def connect() -> Store:

@@ -13,7 +13,7 @@ from typing import Final, ParamSpec, Self, TypeVar, cast
 
 from diskdict.codecs import Codec
 from diskdict.face import Pairs
-from diskdict.kv.addresses import Config, url_of
+from diskdict.kv.addresses import Config, address_of
 from diskdict.kv.connection import connection_to
 from diskdict.kv.tree import N, SyncKVStore, Tail
 from diskdict.kv.values import Overridable, codec_of, deserialize, serialize
@@ -49,8 +49,9 @@ class KVStore:
     backend: str
         ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, or ``"url"``: see `KVStore.from_url`, too.
     config: mapping, optional
-        Where it is: ``path`` of a folder; ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and
-        ``prefix`` with Redis, ``database`` and ``table`` with PostgreSQL; ``url``.
+        Where it is: ``path`` of a folder, and ``compression`` of its values, ``"gzip"`` or ``"zstd"``; ``host``,
+        ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix`` with Redis, ``database`` and ``table``
+        with PostgreSQL; ``url``.
     namespace: str, optional
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool
@@ -86,7 +87,7 @@ class KVStore:
     ) -> None:
         overridden = type(self).serialize is not KVStore.serialize or type(self).deserialize is not KVStore.deserialize
         connection = connection_to(
-            url_of(backend, config),
+            address_of(backend, config),
             codec=codec_of(codec, Overridable(self.serialize, self.deserialize) if overridden else None),
             default_ttl=default_ttl,
             cleanup_interval=cleanup_interval if auto_cleanup else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diskdict.compression import compression_behind, split
 from diskdict.kv.kvstore import KVStore
 from diskdict.kv.tree import SyncKVStore
 from diskdict.migrate import Migrated, OnConflict, migrate
@@ -34,6 +35,14 @@ def migrate_store_sync(
     progress: Progress | None = None,
 ) -> Migrated:
     """Do what `migrate_store` does, for those without a loop."""
-    if source.codec != target.codec:
-        raise ValueError(f"values are written by the codec {source.codec!r} there, and by {target.codec!r} here")
-    return migrate(source.store, target.store, batch_size, on_conflict=on_conflict, progress=progress)
+    there, here = source.codec, target.codec
+    if split(there)[0] != split(here)[0]:
+        raise ValueError(f"values are written by the codec {there!r} there, and by {here!r} here")
+    return migrate(
+        source.store,
+        target.store,
+        batch_size,
+        on_conflict=on_conflict,
+        progress=progress,
+        compressions=(compression_behind(there), compression_behind(here)),
+    )

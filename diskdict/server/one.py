@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from diskdict.compression import compression_behind, split
 from diskdict.errors import ConflictError, InvalidValueError
 from diskdict.info import describe
 from diskdict.server.answers import Opened, Streamed, answer, headers_of, is_json, opened, plain, told, whole
@@ -44,7 +45,8 @@ class OneKey:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._served = service.served
-        self._codec = service.served.manifest.codec
+        codec = service.served.manifest.codec
+        self._codec, self._compression = split(codec)[0], compression_behind(codec)
         self._ready: dict[str, tuple[Record, Response]] = {}
 
     def routes(self) -> list[Route]:
@@ -74,11 +76,11 @@ class OneKey:
     async def get(self, request: Request) -> Response:
         """Answer with the value."""
         text = self._key(request)
-        if self._served.is_small(text):
+        if self._compression is None and self._served.is_small(text):
             return self._small(request, text)
         value = await self._service.reading(self._opened, text)
         if value is None:
-            return self._whole(request, text, await self._service.reading(self._served.record_of, text))
+            return self._whole(request, text, await self._service.reading(self._record, text))
         with contextlib.ExitStack() as stack:
             stack.enter_context(value.stream)
             headers = headers_of(text, value.stat, self._served.now())
@@ -108,8 +110,19 @@ class OneKey:
         headers = headers_of(text, record, self._served.now())
         return _unchanged(request, record.version, headers) or whole(record, self._codec, headers, request)
 
+    def _record(self, text: str) -> Record:
+        record = self._served.record_of(text)
+        return (
+            record if self._compression is None else record._replace(payload=self._compression.expand(record.payload))
+        )
+
     def _opened(self, text: str) -> Opened | None:
-        """Return a large value to be streamed; None for JSON, which is read as a whole to see that it is sound."""
+        """Return a large value to be streamed; None for JSON, which is read as a whole to see that it is sound.
+
+        So is what is compressed.
+        """
+        if self._compression is not None:
+            return None
         stream, stat = self._served.stream_of(text)
         first = stream.read(1)[0]
         if not is_json(first, self._codec):
