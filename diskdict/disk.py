@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypedDict, TypeVar, Unpa
 
 from diskdict import backup as backups
 from diskdict import repair as repairs
-from diskdict.backends import open_store, scheme_of
+from diskdict.backends import in_one_file, open_store, scheme_of
 from diskdict.backends.file import BUFFER_BYTES, Durability, FolderStore
 from diskdict.codecs import Codec, resolve
 from diskdict.core import StoreDict
@@ -419,10 +419,12 @@ def open_dict(
 ) -> StoreDict[object, object]:
     """Return the dict at `url`: ``"memory:"`` for one without a disk, ``"file:///some/folder"`` or a path for a folder.
 
+    A path that ends in ``.json`` or ``.json.gz``, or is that of a file, is a dict in one JSON file.
+
     The options mean what they mean for `DiskDict`; a folder that needs others is opened with that class.
     """
     url = os.fspath(url)
-    if scheme_of(url) == "file":
+    if scheme_of(url) == "file" and not in_one_file(url):
         return DiskDict(
             path_of_url(url),
             codec=codec,

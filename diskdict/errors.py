@@ -8,11 +8,11 @@
       InvalidKeyError       (TypeError, ValueError)   a key of a type or form that cannot be stored
       InvalidValueError     (TypeError, ValueError)   a value that the codec cannot give back as it was
       LimitError            (ValueError)              a limit of the store would be passed
-      StoreLockedError      (BlockingIOError)         another handle or process has the folder
+      StoreLockedError      (BlockingIOError)         another handle or process has the store
       LockUnsupportedError  (OSError)                 the filesystem knows no locks
       ClosedError           (ValueError)              the handle was closed, or belongs to a parent process
       ReadOnlyError         (TypeError)               a change through a handle opened to read
-      FormatError           (ValueError)              a folder that is not, or not such, a store
+      FormatError           (ValueError)              a folder or file that is not, or not such, a store
       CorruptValueError                               a value on disk is not what was written
       ConflictError                                   somebody else changed the key first
       DurabilityError       (OSError)                 the disk refused to make a change durable
@@ -85,7 +85,7 @@ class LimitError(DiskDictError, ValueError):
 
 
 class StoreLockedError(DiskDictError, BlockingIOError):
-    """The folder is in use. ``path`` is the folder, ``holder`` a sentence about who has it, as far as it is known."""
+    """The store is in use. ``path`` is its folder or file, ``holder`` a sentence about who has it, if that is known."""
 
     def __init__(self, path: str, holder: str) -> None:
         super().__init__(errno.EWOULDBLOCK, f"in use by {holder}; close it there, or wait with timeout=", path)
@@ -124,7 +124,7 @@ class ReadOnlyError(DiskDictError, TypeError):
 
 
 class FormatError(DiskDictError, ValueError):
-    """The folder is no store, or a store of another kind, codec or shape than the one asked for."""
+    """The folder or file is no store, or a store of another kind, codec or shape than the one asked for."""
 
 
 class CorruptValueError(DiskDictError):

@@ -23,10 +23,13 @@ def written(value: object) -> str:
     return JSON.dumps(value).decode()
 
 
-def parse(text: str, first_line: int = 1) -> object:
-    """Return what a JSON text says, tags as they stand; TextError says where it is bad, counting from `first_line`."""
+def parse(text: str, first_line: int = 1, *, unique: bool = False) -> object:
+    """Return what a JSON text says, tags as they stand; TextError says where it is bad, counting from `first_line`.
+
+    With `unique` an object that has a name twice is bad, too.
+    """
     try:
-        return _parsed(text)
+        return _parsed(text, _UNIQUE if unique else _DECODER)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise TextError(f"bad JSON at line {line}, column {error.colno}: {error.msg}") from None
@@ -83,12 +86,21 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+_UNIQUE = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
 
 
-def _parsed(text: str) -> object:
+def _parsed(text: str, decoder: json.JSONDecoder) -> object:
     try:
-        value: object = _DECODER.decode(text)
+        value: object = decoder.decode(text)
     except _ConstantError as error:
         name = str(error)
         at = next(found.start() for found in _CONSTANT.finditer(text) if found["name"])

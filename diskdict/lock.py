@@ -90,23 +90,25 @@ def own_page() -> Page:
 
 
 class LockFile:
-    """The lockfile of a folder, locked by `flock` from `acquire` to `release`.
+    """The lockfile of a store, locked by `flock` from its making to `release`.
 
     Parameters
     ----------
     folder: Folder
-        The store's folder.
+        The store's folder, or that which the store lies in.
     shared: bool
         Lock to read, beside others who read.
     timeout: float
         Seconds to wait for whoever has the folder.
     sleep: callable
         Waits for a number of seconds.
+    name, path: str
+        The file, and what errors call the store; of a store that is its folder they need not be given.
 
     Raises
     ------
     StoreLockedError
-        Somebody else has the folder.
+        Somebody else has the store.
     LockUnsupportedError
         The filesystem knows no locks.
     FormatError
@@ -121,8 +123,19 @@ class LockFile:
 
     fd = -1
 
-    def __init__(self, folder: Folder, *, shared: bool, timeout: float, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        shared: bool,
+        timeout: float,
+        sleep: Callable[[float], None],
+        name: str = LOCK,
+        path: str | None = None,
+    ) -> None:
         self._folder = folder
+        self._name = name
+        self._path = folder.path if path is None else path
         self.shared = shared
         deadline = time.monotonic() + timeout
         self.fd = self._open()
@@ -131,15 +144,15 @@ class LockFile:
                 sleep(min(0.01, max(0.0, deadline - time.monotonic())))
             self.page: Page | None = decode_page(self._read())
             if self.page is None and os.fstat(self.fd).st_nlink > 1:
-                raise FormatError(f"{folder.path}/{LOCK} is a second name of a file that is no lockfile; remove it")
+                raise FormatError(f"{folder.path}/{name} is a second name of a file that is no lockfile; remove it")
         except BaseException:
             self.abandon()
             raise
 
     def _open(self) -> int:
         if self.shared:
-            return self._folder.open(LOCK, READ)
-        fd = self._folder.open(LOCK, READ_WRITE | os.O_CREAT)
+            return self._folder.open(self._name, READ)
+        fd = self._folder.open(self._name, READ_WRITE | os.O_CREAT)
         if self._folder.exact and not os.fstat(fd).st_size:
             os.fchmod(fd, self._folder.mode)
         return fd
@@ -149,11 +162,11 @@ class LockFile:
             _flock(self.fd, shared=self.shared)
         except OSError as error:
             if error.errno in _UNSUPPORTED:
-                raise LockUnsupportedError(error.errno, "the filesystem has no locks", self._folder.path) from error
+                raise LockUnsupportedError(error.errno, "the filesystem has no locks", self._path) from error
             if error.errno not in _BUSY:
                 raise
             if time.monotonic() >= deadline:
-                raise StoreLockedError(self._folder.path, self._holder()) from None
+                raise StoreLockedError(self._path, self._holder()) from None
             return False
         if self._is_in_place():
             return True
@@ -164,7 +177,7 @@ class LockFile:
 
     def _is_in_place(self) -> bool:
         try:
-            return os.path.samestat(os.fstat(self.fd), self._folder.stat(LOCK))
+            return os.path.samestat(os.fstat(self.fd), self._folder.stat(self._name))
         except FileNotFoundError:
             return False
 

@@ -166,3 +166,8 @@ def path_of_url(url: str) -> str:
             raise ValueError(f"{host!r} is another host; a file: URL is of this machine, as file:///some/folder")
         path = slash + rest
     return unquote(path)
+
+
+def is_one_file(path: str) -> bool:
+    """Return whether a path is that of a store in one file: of a file, or of nothing yet whose name ends like one."""
+    return os.path.isfile(path) or (path.endswith((".json", ".json.gz", ".json.zst")) and not os.path.isdir(path))

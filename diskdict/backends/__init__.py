@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib import import_module
 from typing import Final, Protocol
 
 from diskdict.limits import Limits
 from diskdict.mutex import LockLike
+from diskdict.opening import is_one_file, path_of_url
 from diskdict.store import Clock, Store
 
 BACKENDS: Final = {
@@ -23,6 +25,7 @@ BACKENDS: Final = {
     "rediss+cluster": "diskdict.backends.redis.store",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
+_ONE_FILE: Final = "diskdict.backends.jsonfile.store"
 
 
 class OpenUrl(Protocol):
@@ -52,6 +55,11 @@ def scheme_of(url: str) -> str:
     return "file"
 
 
+def in_one_file(url: str) -> bool:
+    """Return whether a URL is that of a store in one file."""
+    return scheme_of(url) == "file" and is_one_file(os.path.expanduser(path_of_url(url)))
+
+
 def open_store(
     url: str,
     *,
@@ -63,8 +71,10 @@ def open_store(
     """Return the store that `url` names: ``"memory:"``, ``"file:///some/folder"``, or the path of a folder; with the
     extras of these names ``"http://host:port"`` and ``"redis://host:port"``.
 
+    The path of a file, and one that ends in ``.json``, ``.json.gz`` or ``.json.zst``, is a store in one file.
+
     `codec` is the name of the codec of its values, for stores that keep that name.
     """
-    scheme = scheme_of(url)
-    open_url: OpenUrl = import_module(BACKENDS[scheme]).open_url
+    module = _ONE_FILE if in_one_file(url) else BACKENDS[scheme_of(url)]
+    open_url: OpenUrl = import_module(module).open_url
     return open_url(url, codec=codec, clock=clock, lock=lock, limits=limits)

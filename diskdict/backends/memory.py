@@ -56,7 +56,7 @@ class MemoryStore(Store):
 
     def get(self, key: str) -> Record | None:
         if self._closed:
-            raise _closed()
+            raise self._ended()
         published = self._published
         record = published[key] if key in published else self._records.get(key)
         if record is None or (record.expires != NEVER and record.expires <= self.clock()):
@@ -233,7 +233,10 @@ class MemoryStore(Store):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _closed()
+            raise self._ended()
+
+    def _ended(self) -> ClosedError:
+        return ClosedError("the store is closed, and what was in memory is gone; open another")
 
     def _keep(self, key: str, record: Record) -> None:
         old = self._records.get(key)
@@ -272,10 +275,6 @@ class MemoryStore(Store):
     def _bytes_with(self, key: str, size: int) -> int:
         old = self._records.get(key)
         return self._bytes + size - (0 if old is None else len(old.payload))
-
-
-def _closed() -> ClosedError:
-    return ClosedError("the store is closed, and what was in memory is gone; open another")
 
 
 def _holds(only_if: OnlyIf, record: Record | None) -> bool:

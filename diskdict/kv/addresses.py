@@ -10,11 +10,15 @@ from diskdict.compression import NAMES
 
 Config = Mapping[str, object]
 
+JSON: Final = "json"
+FOLDER: Final = "folder"
+
 
 class Address(NamedTuple):
-    """A URL, and what else is said of a store in files: how its values are compressed."""
+    """A URL, and what else is said of a store in files: whether it is one or a folder, and how it is compressed."""
 
     url: str
+    format: str | None = None
     compression: str | None = None
 
 
@@ -30,7 +34,12 @@ _SERVERS: Final = {
     "redis": _Server("redis", "db", ("prefix",)),
     "postgres": _Server("postgresql", "database", ("table",)),
 }
-_LOCAL: Final = {"memory": frozenset[str](), "file": frozenset({"path", "compression"}), "url": frozenset({"url"})}
+_LOCAL: Final = {
+    "memory": frozenset[str](),
+    "file": frozenset({"path", "format", "compression"}),
+    "url": frozenset({"url"}),
+}
+_CHOICES: Final = {"format": (JSON, FOLDER), "compression": NAMES}
 _SERVER_SETTINGS: Final = frozenset({"host", "port", "user", "password"})
 
 
@@ -47,7 +56,8 @@ def address_of(backend: str, config: Config | None) -> Address:
     if server is not None:
         return Address(_of_server(server, given))
     if backend == "file":
-        return Address(_text(backend, given), _compression(given))
+        form, compression = (_choice(given, name, choices) for name, choices in _CHOICES.items())
+        return Address(_text(backend, given), form, compression)
     return Address("memory:" if backend == "memory" else _text(backend, given))
 
 
@@ -70,8 +80,8 @@ def _text(backend: str, given: Config) -> str:
     return str(given[name])
 
 
-def _compression(given: Config) -> str | None:
-    name = given.get("compression")
-    if name is not None and name not in NAMES:
-        raise ValueError(f"compression is one of {', '.join(map(repr, NAMES))}, or None, not {name!r}")
-    return name
+def _choice(given: Config, name: str, choices: tuple[str, ...]) -> str | None:
+    found = given.get(name)
+    if found is None or found in choices:
+        return found
+    raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}, or None, not {found!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from diskdict.backends import open_store, scheme_of
@@ -13,26 +14,26 @@ from diskdict.codecs import Codec, as_found, compressed, resolve
 from diskdict.core import StoreDict
 from diskdict.disk import absolute
 from diskdict.errors import ClosedError
-from diskdict.kv.addresses import Address
+from diskdict.kv.addresses import JSON, Address
 from diskdict.kv.names import StoreKey
-from diskdict.opening import path_of_url
+from diskdict.opening import is_one_file, path_of_url
 from diskdict.repeating import Repeater
 from diskdict.store import Clock, Store, Ttl
 
 KIND: Final = "kv"
 
-Connect = Callable[[], Store]
-"""Makes the store."""
+Connect = Callable[[Store | None], Store]
+"""Makes the store, or returns the one that others in this process have open there, if that is what is asked for."""
 
 
 class _InUse(NamedTuple):
-    """A store of a folder that this process has open, and how many use it."""
+    """A store in files that this process has open, and how many use it."""
 
     store: Store
     users: int
 
 
-_folders: Final[dict[str, _InUse]] = {}
+_in_use: Final[dict[str, _InUse]] = {}
 _turn: Final = threading.Lock()
 
 
@@ -44,7 +45,7 @@ class Connection:
     connect: callable
         Makes the store.
     path: str, optional
-        The folder that it lies in: all connections of this process to one folder use one store.
+        The folder or the file that it is: all connections of this process to one use one store.
     codec, default_ttl:
         As in `StoreDict`.
     cleanup_interval: float, optional
@@ -93,7 +94,7 @@ class Connection:
             if self.closed:
                 raise ClosedError("the store is closed; make it again")
             if self._store is None or self._over is None:
-                store = self._connect() if self._path is None else _shared(self._path, self._connect)
+                store = self._connect(None) if self._path is None else _shared(self._path, self._connect)
                 try:
                     over: StoreDict[StoreKey, object] = StoreDict(
                         store, codec=self._codec, default_ttl=self._default_ttl
@@ -118,39 +119,59 @@ class Connection:
             self._give_back(store)
 
     def _give_back(self, store: Store) -> None:
-        if self._path is None or _is_last(self._path):
+        if self._path is None:
             store.close()
+        else:
+            _returned(self._path)
 
 
 def _shared(path: str, connect: Connect) -> Store:
     with _turn:
-        known = _folders.get(path)
-        known = _InUse(connect(), 1) if known is None else known._replace(users=known.users + 1)
-        _folders[path] = known
-        return known.store
+        known = _in_use.get(path)
+        store = connect(None if known is None else known.store)
+        _in_use[path] = _InUse(store, 1 if known is None else known.users + 1)
+        return store
 
 
-def _is_last(path: str) -> bool:
+def _returned(path: str) -> None:
+    # Closed before others have their turn: who comes next finds it open, or can open it.
     with _turn:
-        known = _folders[path]._replace(users=_folders[path].users - 1)
-        if known.users:
-            _folders[path] = known
+        store, users = _in_use.pop(path)
+        if users > 1:
+            _in_use[path] = _InUse(store, users - 1)
         else:
-            del _folders[path]
-        return not known.users
+            store.close()
 
 
 def connection_to(
     address: Address, *, codec: str | Codec, default_ttl: Ttl, cleanup_interval: float | None, clock: Clock
 ) -> Connection:
     """Return a connection to the store at an address, not connected yet; ValueError for one that nobody knows."""
-    url = address.url
-    resolved = compressed(resolve(codec), address.compression)
+    url, form, compression = address
+    resolved = resolve(codec)
     path = absolute(path_of_url(url)) if scheme_of(url) == "file" else None
-
-    def connect() -> Store:
-        if path is None:
-            return open_store(url, codec=resolved.name, clock=clock)
-        return FolderStore(path, kind=KIND, codec=resolved.name, clock=clock)
-
+    if path is None:
+        connect = partial(_opened, url, resolved.name, clock)
+    elif form == JSON or (form is None and is_one_file(path)):
+        connect = partial(_one_file, path, resolved.name, compression, clock)
+    else:
+        resolved = compressed(resolved, compression)
+        connect = partial(_folder, path, resolved.name, clock)
     return Connection(connect, path=path, codec=resolved, default_ttl=default_ttl, cleanup_interval=cleanup_interval)
+
+
+def _opened(url: str, codec: str, clock: Clock, _known: Store | None) -> Store:
+    return open_store(url, codec=codec, clock=clock)
+
+
+def _folder(path: str, codec: str, clock: Clock, known: Store | None) -> Store:
+    return known if isinstance(known, FolderStore) else FolderStore(path, kind=KIND, codec=codec, clock=clock)
+
+
+def _one_file(path: str, codec: str, compression: str | None, clock: Clock, known: Store | None) -> Store:
+    from diskdict.backends.jsonfile.store import JsonFileStore
+
+    if isinstance(known, JsonFileStore):
+        known.agree(compression)
+        return known
+    return JsonFileStore(path, codec=codec, compression=compression, clock=clock)

@@ -49,9 +49,10 @@ class KVStore:
     backend: str
         ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, or ``"url"``: see `KVStore.from_url`, too.
     config: mapping, optional
-        Where it is: ``path`` of a folder, and ``compression`` of its values, ``"gzip"`` or ``"zstd"``; ``host``,
-        ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix`` with Redis, ``database`` and ``table``
-        with PostgreSQL; ``url``.
+        Where it is: ``path`` of a folder, or of one JSON file, which ends in ``.json`` or ``.json.gz`` or is there;
+        ``format`` says which, too, ``"folder"`` or ``"json"``, and ``compression`` is that of values, or of the file,
+        ``"gzip"`` or ``"zstd"``. ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix`` with
+        Redis, ``database`` and ``table`` with PostgreSQL. ``url``.
     namespace: str, optional
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool
@@ -108,7 +109,7 @@ class KVStore:
         codec: str | Codec | None = None,
         clock: Clock = time.time,
     ) -> Self:
-        """Return the store at a URL, or in a folder: those of `diskdict.open_dict`."""
+        """Return the store at a URL, in a folder or in a JSON file: those of `diskdict.open_dict`."""
         return cls(
             "url",
             {"url": os.fspath(url)},

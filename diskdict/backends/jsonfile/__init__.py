@@ -1,0 +1,1 @@
+"""Records in one JSON file that people read and edit."""
