@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvstore_contract import KVStoreContract, MakeKV
 from mapping_contract import Dict, MakeDict, MappingContract
+from shell import run_here
 from store_contract import MakeStore, StoreContract
 
 from diskdict import ConflictError, DiskDict, FormatError, KVStore, StoreLockedError, open_dict, open_store
@@ -609,3 +610,34 @@ def test_stores_of_a_process_share_the_file(path: Path) -> None:
     second.close()
     with open_dict(path) as d:
         assert d == {"k": 1, ("b", "k"): 2}
+
+
+# ---- at a shell
+
+
+def test_commands_about_keys(path: Path) -> None:
+    """They take the file as they take a folder; nothing is made by asking."""
+    assert run_here("get", "k", store=path)[0] == 2
+    assert not path.exists()
+    assert run_here("set", "k", "[1, 2]", store=path)[0] == 0
+    assert run_here("get", "k", store=path)[:2] == (0, b"[1,2]\n")
+    assert run_here("keys", store=path)[1] == b"k\n"
+    assert run_here("verify", store=path)[0] == 2
+    with open_dict(path) as d:
+        assert d == {"k": [1, 2]}
+        assert run_here("get", "k", store=path)[0] == 3
+
+
+def test_migrate_command(path: Path, tmp_path: Path) -> None:
+    """From a folder, compressed or not, to a file and back."""
+    with DiskDict(tmp_path / "from", codec="json+gzip") as d:
+        d.set("k", [1], ttl=1000, metadata={"by": "me"})
+        d[2] = b"\x00"
+
+    assert run_here("migrate", tmp_path / "from", path, store=tmp_path)[0] == 0
+    assert run_here("migrate", f"file:{path}", tmp_path / "to", store=tmp_path)[0] == 0
+    assert run_here("migrate", tmp_path / "none.json", tmp_path / "to", store=tmp_path)[0] == 2
+    with DiskDict(tmp_path / "to") as d:
+        assert list(d.items()) == [("k", [1]), (2, b"\x00")]
+        assert d.info("k").metadata == {"by": "me"}
+        assert 990 < (d.ttl("k") or 0) <= 1000

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from diskdict import DiskDict, FormatError, open_dict
+from diskdict import DiskDict, FormatError, open_store
 from diskdict.backends import BACKENDS, scheme_of
 from diskdict.cli.failures import UsageError
 from diskdict.cli.parsing import Options, store_of
 from diskdict.core import StoreDict
-from diskdict.opening import path_of_url
+from diskdict.opening import is_one_file, path_of_url
+from diskdict.store import Store
 
 Dict = StoreDict[object, object]
 Folder = DiskDict[object, object]
@@ -36,7 +38,7 @@ def to_change(options: Options) -> Iterator[Dict]:
 def to_fill(options: Options) -> Iterator[Dict]:
     """Open a store, the folder for this process alone and made where there is none."""
     path = folder_of(store_of(options))
-    with codec_hint(), _dict(options) if path is None else _folder(options, path, create=True) as d:
+    with codec_hint(), _dict(options, create=True) if path is None else _folder(options, path, create=True) as d:
         yield d
 
 
@@ -45,24 +47,55 @@ def to_keep(options: Options) -> Iterator[Folder]:
     """Open a folder for this process alone. UsageError where there is none, and for a store that is no folder."""
     path = folder_of(store_of(options))
     if path is None:
-        raise UsageError("this command is for the folder of a store, not for a URL")
+        raise UsageError("this command is for the folder of a store, not for a file or a URL")
     with codec_hint(), _folder(options, path) as d:
         yield d
 
 
 def folder_of(place: str) -> str | None:
-    """Return the path of the folder that a path or a URL names, None for a server. UsageError where neither lasts."""
+    """Return the path of the folder that a path or a URL names, None for a server and for a file.
+
+    UsageError where nothing would last.
+    """
+    path = _path_of(place)
+    return None if path is None or is_one_file(path) else path
+
+
+def file_of(place: str, *, create: bool) -> str | None:
+    """Return the path of the store in one file that a path or a URL names, None where it names another.
+
+    UsageError where there is no file, and none is to be made.
+    """
+    path = _path_of(place)
+    if path is None or not is_one_file(path):
+        return None
+    if not (create or os.path.exists(path)):
+        raise UsageError(f"{path}: no store is here")
+    return path
+
+
+def _path_of(place: str) -> str | None:
     scheme, colon, _ = place.partition(":")
     if not colon or not (scheme in BACKENDS or "://" in place):
-        return place
+        return os.path.expanduser(place)
     scheme = scheme_of(place)
     if scheme == "memory":
-        raise UsageError("memory: is empty, and gone when the command ends; name a folder or a server")
-    return path_of_url(place) if scheme == "file" else None
+        raise UsageError("memory: is empty, and gone when the command ends; name a folder, a file or a server")
+    return os.path.expanduser(path_of_url(place)) if scheme == "file" else None
 
 
-def _dict(options: Options) -> Dict:
-    return open_dict(store_of(options), codec=options.codec)
+def store_at(options: Options, place: str, codec: str, *, create: bool) -> Store:
+    """Open a store that is no folder."""
+    path = file_of(place, create=create)
+    if path is None:
+        return open_store(place, codec=codec)
+    from diskdict.backends.jsonfile.store import JsonFileStore
+
+    return JsonFileStore(path, codec=codec, timeout=options.timeout)
+
+
+def _dict(options: Options, *, create: bool = False) -> Dict:
+    return StoreDict(store_at(options, store_of(options), options.codec, create=create), codec=options.codec)
 
 
 def _folder(options: Options, path: str, *, readonly: bool = False, create: bool = False) -> Folder:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from diskdict import FormatError, open_store
+from diskdict import FormatError
 from diskdict import manifest as manifests
 from diskdict.backends.file import FolderStore
 from diskdict.cli import printing
-from diskdict.cli.access import codec_hint, folder_of
+from diskdict.cli.access import codec_hint, folder_of, store_at
 from diskdict.cli.failures import FINE, UsageError
 from diskdict.cli.parsing import Commands, Options, add_json, add_timeout, count
 from diskdict.cli.screen import bar
@@ -25,8 +25,10 @@ KINDS = ("dict", "datastore", "kv")
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add("migrate", migrate, "copy all keys of one store to another", _EXAMPLES, of_store=False)
-    parser.add_argument("source", metavar="SOURCE", help="the folder or the URL of a store")
-    parser.add_argument("target", metavar="TARGET", help="a folder, made where there is none, or the URL of a store")
+    parser.add_argument("source", metavar="SOURCE", help="the folder, the file or the URL of a store")
+    parser.add_argument(
+        "target", metavar="TARGET", help="a folder or a file, made where there is none, or the URL of a store"
+    )
     parser.add_argument(
         "--on-conflict",
         choices=("error", "skip", "overwrite"),
@@ -98,12 +100,13 @@ def _codecs(options: Options, source: Manifest | None, target: Manifest | None) 
 def _opened(options: Options, place: str, kind: str, codec: str, *, readonly: bool = False) -> Store:
     path = folder_of(place)
     if path is None:
-        return open_store(place, codec=codec)
+        return store_at(options, place, codec, create=not readonly)
     return FolderStore(absolute(path), kind=kind, codec=codec, readonly=readonly, timeout=options.timeout)
 
 
 _EXAMPLES = """\
 diskdict migrate inventory /other/disk/inventory
+diskdict migrate inventory inventory.json
 diskdict migrate inventory postgresql://me@db.example/shop
 diskdict migrate 'redis://localhost/0?prefix=app:' inventory --on-conflict skip --json
 Values, order, expiry, metadata and time of creation are those of the source, which is not to be changed meanwhile.

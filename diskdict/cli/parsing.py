@@ -100,7 +100,11 @@ class Commands:
 
 def _add_store(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument(
-        "--store", "--datastore", metavar="PATH|URL", default=default, help=f"the folder, or URL; without it ${STORE}"
+        "--store",
+        "--datastore",
+        metavar="PATH|URL",
+        default=default,
+        help=f"the folder, file or URL; without it ${STORE}",
     )
 
 
