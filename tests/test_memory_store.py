@@ -47,10 +47,10 @@ def test_memory_url_gives_a_fresh_store(clock) -> None:
 
 @pytest.mark.parametrize("url", ["nosuch://x", "nosuch:///tmp/x", "Memory://", "://"])
 def test_unknown_url_is_refused_by_name(url: str) -> None:
-    """The message names what was met and what there is."""
+    """The message names the scheme that was met, and those that there are; the rest may hold a password."""
     with pytest.raises(ValueError, match="memory:") as caught:
         open_store(url)
-    assert repr(url) in str(caught.value)
+    assert repr(url.partition(":")[0] + ":") in str(caught.value)
 
 
 def test_memory_url_takes_no_path() -> None:
