@@ -23,7 +23,9 @@ from diskdict import (
     migrate_store,
     migrate_store_sync,
 )
+from diskdict.backends.memory import MemoryStore
 from diskdict.codecs import JSON
+from diskdict.kv.connection import Connection
 from diskdict.migrate import OnConflict
 
 
@@ -117,6 +119,21 @@ def test_store_survives_its_loop(path: Path) -> None:
     asyncio.run(count())
     assert store.sync.get("n") == 100
     asyncio.run(store.close())
+
+
+def test_operations_on_one_key_do_not_count_the_others() -> None:
+    """Nobody pays for a length that was not asked for: on a server that is a round trip."""
+
+    class Uncounted(MemoryStore):
+        def count(self) -> int:
+            raise AssertionError
+
+    kv = SyncKVStore(Connection(Uncounted, path=None, codec="json", default_ttl=None, cleanup_interval=None))
+
+    kv.set("k", 1)
+    assert kv.increment("k") == 2
+    assert kv.get_many(["k"]) == {"k": 2}
+    assert kv.delete("k")
 
 
 def test_cleanup_runs_in_the_background_until_close(clock: Clock) -> None:

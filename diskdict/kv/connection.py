@@ -83,7 +83,9 @@ class Connection:
 
     def over(self) -> StoreDict[StoreKey, object]:
         """Return the dict. ClosedError after `close`."""
-        return self._over or self._open()[1]
+        over = self._over
+        # Not by its truth: a dict is asked for its length then.
+        return self._open()[1] if over is None else over
 
     def store(self) -> Store:
         """Return the store below it."""
