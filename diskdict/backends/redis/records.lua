@@ -17,30 +17,33 @@ local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
 
-local function place(text)
-  return ROOT .. 'k:' .. text
-end
-
-local function head(text)
-  local found = call('GETRANGE', place(text), 0, HEAD - 1)
-  return #found == HEAD and found or nil
-end
-
-local function lengths(found)
-  return struct.unpack('>I4I4I4', found, 46)
-end
+-- Every change of a store of one slot has the time, in microseconds, for its version, or the next number: what a server
+-- lost that did not write it down is not given again. Of several slots each has numbers of its own, congruent `share`.
+local last, bytes, counted, expiring = 0, 0, 0, true
 
 local function digits(number)
   return string.format('%.0f', number)
 end
 
-local function size(found)
-  return found and struct.unpack('>I4', found, 54) or 0
+-- Reads what all changes need; gives the answer to who has another codec.
+local function begin(codec)
+  local state = call('HMGET', STATE, 'last', 'bytes', 'codec', 'expiring')
+  last, bytes, expiring = tonumber(state[1]) or 0, tonumber(state[2]) or 0, state[4]
+  counted = bytes
+  return state[3] and state[3] ~= codec and { 'codec', state[3] }
 end
 
--- Every change of a store of one slot has the time, in microseconds, for its version, or the next number: what a server
--- lost that did not write it down is not given again. Of several slots each has numbers of its own, congruent `share`.
-local last, bytes, counted, expiring = 0, 0, 0, true
+-- Where memory is full a script is stopped at the first command that changes anything if that one takes some.
+local function reserve(codec, takes, highest, timed, shares)
+  local reserved = math.max(last, highest, timed and micros or 0) + (takes + 1) * shares
+  call('HSET', STATE, 'last', digits(reserved), 'codec', codec)
+end
+
+local function number(timed, floor, share, shares)
+  last = math.max(last + 1, floor, timed and micros or 0)
+  last = last + (share - last) % shares
+  return last
+end
 
 local function count_bytes()
   if bytes ~= counted then
@@ -49,10 +52,17 @@ local function count_bytes()
   end
 end
 
-local function number(timed, floor, share, shares)
-  last = math.max(last + 1, floor, timed and micros or 0)
-  last = last + (share - last) % shares
-  return last
+local function head(key)
+  local found = call('GETRANGE', key, 0, HEAD - 1)
+  return #found == HEAD and found or nil
+end
+
+local function lengths(found)
+  return struct.unpack('>I4I4I4', found, 46)
+end
+
+local function size(found)
+  return found and struct.unpack('>I4', found, 54) or 0
 end
 
 -- Takes a key out of all but its record.
@@ -67,11 +77,6 @@ local function forget(text, found)
   call('ZREM', ORDER, text)
 end
 
-local function drop(text, found)
-  forget(text, found)
-  return call('UNLINK', place(text)) == 1
-end
-
 local function sweep(limit)
   local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
   for _, text in ipairs(due) do
@@ -81,8 +86,7 @@ local function sweep(limit)
 end
 
 -- A key lives through the millisecond that PEXPIREAT is given.
-local function expire(text, due, length)
-  local key = place(text)
+local function expire(key, text, due, length)
   if due == '' then
     if expiring and call('ZREM', DUE, text) == 1 then
       call('HDEL', SIZE, text)
@@ -104,118 +108,162 @@ local function expire(text, due, length)
   call('HSET', SIZE, text, length)
 end
 
-local function keep(text, order, version, times, checksum, spelling, meta, payload, due)
-  local found = struct.pack('>Bdd', FORMAT, order, version) .. times .. checksum
-  call('SET', place(text), found .. struct.pack('>I4I4I4', #spelling, #meta, #payload) .. spelling .. meta .. payload)
-  expire(text, due, #payload)
+local function keep(key, text, order, version, times, rest, due, length)
+  call('SET', key, struct.pack('>Bdd', FORMAT, order, version) .. times .. rest)
+  expire(key, text, due, length)
 end
 
-local function spelling_of(text, found)
-  local length = found and lengths(found) or 0
-  return length == 0 and '' or call('GETRANGE', place(text), HEAD, HEAD + length - 1)
+local function spelling_of(key, length)
+  return length == 0 and '' or call('GETRANGE', key, HEAD, HEAD + length - 1)
 end
 
-local changes = {}
-
-function changes.put(next, fresh, text, payload, meta, spelling, created, expires, checksum, due)
-  local found = head(text)
-  if fresh == '1' or not found then
-    drop(text, found)
+-- `rest` is a record from its expiry on.
+local function put(key, text, version, fresh, created, due, rest)
+  local found = head(key)
+  if found and fresh or expiring and not found then
+    forget(text, found)
     found = nil
   end
-  local version = next()
   local order = version
+  local given, described, length = struct.unpack('>I4I4I4', rest, 13)
   if found then
-    order, created, spelling = struct.unpack('>d', found, 2), string.sub(found, 26, 33), spelling_of(text, found)
+    local spelled, _, size = lengths(found)
+    order, created = struct.unpack('>d', found, 2), string.sub(found, 26, 33)
+    bytes = bytes - size
+    if given + spelled > 0 then
+      rest = string.sub(rest, 1, 12) .. struct.pack('>I4I4I4', spelled, described, length)
+        .. spelling_of(key, spelled) .. string.sub(rest, 25 + given)
+    end
   else
     call('ZADD', ORDER, digits(order), text)
   end
+  bytes = bytes + length
   local updated = struct.pack('>d', micros / 1000000)
-  bytes = bytes + #payload - size(found)
-  keep(text, order, version, updated .. (created == '' and updated or created) .. expires, checksum, spelling, meta,
-    payload, due)
+  keep(key, text, order, version, updated .. (created == '' and updated or created), rest, due, length)
   return { version, found and 0 or 1 }
 end
 
-function changes.amend(next, text, expires, due, amended, meta)
-  local found = head(text)
-  if not found then
-    return { 0, 0 }
-  end
-  local version = next()
-  if amended == '1' then
-    local spelled, described = lengths(found)
-    local payload = call('GETRANGE', place(text), HEAD + spelled + described, -1)
-    local times = string.sub(found, 18, 33) .. (expires == '' and string.sub(found, 34, 41) or expires)
-    if expires == '' then
-      due = call('ZSCORE', DUE, text) or ''
-    end
-    keep(text, struct.unpack('>d', found, 2), version, times, string.sub(found, 42, 45), spelling_of(text, found),
-      meta, payload, due)
-  else
-    call('SETRANGE', place(text), 9, struct.pack('>d', version))
-    if expires ~= '' then
-      call('SETRANGE', place(text), 33, expires)
-      expire(text, due, size(found))
-    end
-  end
-  return { version, 0 }
-end
-
-function changes.delete(_, text)
-  return { 0, drop(text, head(text)) and 1 or 0 }
-end
-
--- 1 where it was moved, 0 where the target is there, -1 where the source is not.
-function changes.rename(next, source, target, spelling)
-  local found = head(source)
-  if not found then
-    return { 0, -1 }
-  elseif head(target) then
-    return { 0, 0 }
-  end
-  local spelled, described = lengths(found)
-  local kept = call('GETRANGE', place(source), HEAD + spelled, -1)
-  local due = call('ZSCORE', DUE, source) or ''
-  drop(source, found)
-  drop(target, nil)
-  local version = next()
-  call('ZADD', ORDER, digits(version), target)
-  bytes = bytes + #kept - described
-  keep(target, version, version, string.sub(found, 18, 41), string.sub(found, 42, 45), spelling,
-    string.sub(kept, 1, described), string.sub(kept, described + 1), due)
-  return { version, 1 }
-end
-
-local TAKES = { put = 9, amend = 5, delete = 1, rename = 3 }
-
-local function met(limit, growth)
-  return limit ~= '' and growth > 0 and bytes + growth > tonumber(limit)
-end
-
-local function holds(text, version)
-  local found = head(text)
+local function holds(key, version)
+  local found = head(key)
   if version == '' then
     return not found
   end
   return found and struct.unpack('>d', found, 10) == tonumber(version)
 end
 
+-- The commonest change comes before the functions that the others need: to make those takes longer than to make this.
+-- codec, timed, share, shares, the highest floor, what is expected of the key if it is one ('any', a version, or ''), and
+-- for each of the keys behind the first four: floor of its number, when it was created, when it is due, and the rest.
+if ARGV[1] == 'put' then
+  local _, codec, timed, share, shares, highest, expected = unpack(ARGV, 1, 7)
+  local other = begin(codec)
+  if other then
+    return other
+  end
+  local behind = #ROOT + 3
+  if expected ~= 'any' and not holds(KEYS[5], expected) then
+    return { 'conflict', string.sub(KEYS[5], behind) }
+  end
+  timed, share, shares = timed == '1', tonumber(share), tonumber(shares)
+  reserve(codec, #KEYS - 4, tonumber(highest), timed, shares)
+  if expiring then
+    sweep(SWEPT_PER_WRITE)
+  end
+  local done = { 'ok' }
+  for which = 5, #KEYS do
+    local at = 4 * which - 12
+    local version = number(timed, tonumber(ARGV[at]), share, shares)
+    local key = KEYS[which]
+    done[which - 3] = put(key, string.sub(key, behind), version, false, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+  end
+  count_bytes()
+  return done
+end
+
+local function place(text)
+  return ROOT .. 'k:' .. text
+end
+
+local function drop(text, found)
+  forget(text, found)
+  return call('UNLINK', place(text)) == 1
+end
+
+local changes = {}
+
+function changes.put(next, fresh, text, created, due, rest)
+  return put(place(text), text, next(), fresh == '1', created, due, rest)
+end
+
+function changes.amend(next, text, expires, due, amended, meta)
+  local key = place(text)
+  local found = head(key)
+  if not found then
+    return { 0, 0 }
+  end
+  local version = next()
+  local spelled, described, length = lengths(found)
+  if amended == '1' then
+    if expires == '' then
+      expires, due = string.sub(found, 34, 41), call('ZSCORE', DUE, text) or ''
+    end
+    local rest = expires .. string.sub(found, 42, 45) .. struct.pack('>I4I4I4', spelled, #meta, length)
+      .. spelling_of(key, spelled) .. meta .. call('GETRANGE', key, HEAD + spelled + described, -1)
+    keep(key, text, struct.unpack('>d', found, 2), version, string.sub(found, 18, 33), rest, due, length)
+  else
+    call('SETRANGE', key, 9, struct.pack('>d', version))
+    if expires ~= '' then
+      call('SETRANGE', key, 33, expires)
+      expire(key, text, due, length)
+    end
+  end
+  return { version, 0 }
+end
+
+function changes.delete(_, text)
+  return { 0, drop(text, head(place(text))) and 1 or 0 }
+end
+
+-- 1 where it was moved, 0 where the target is there, -1 where the source is not.
+function changes.rename(next, source, target, spelling)
+  local found = head(place(source))
+  if not found then
+    return { 0, -1 }
+  elseif head(place(target)) then
+    return { 0, 0 }
+  end
+  local spelled, described, length = lengths(found)
+  local kept = call('GETRANGE', place(source), HEAD + spelled, -1)
+  local due = call('ZSCORE', DUE, source) or ''
+  drop(source, found)
+  drop(target, nil)
+  local version = next()
+  call('ZADD', ORDER, digits(version), target)
+  bytes = bytes + length
+  local rest = string.sub(found, 34, 45) .. struct.pack('>I4I4I4', #spelling, described, length) .. spelling .. kept
+  keep(place(target), target, version, version, string.sub(found, 18, 33), rest, due, length)
+  return { version, 1 }
+end
+
+local TAKES = { put = 5, amend = 5, delete = 1, rename = 3 }
+
+local function met(limit, growth)
+  return limit ~= '' and growth > 0 and bytes + growth > tonumber(limit)
+end
+
 local asked = {}
 
--- codec, limit, timed, share, shares, growth, how many changes take a number, the highest floor of these, number of
--- expectations, text and version of each, and then changes: kind, floor of its number, what it takes. Gives 'ok' and what
--- each did, or 'codec', 'limit', 'conflict' and what is there.
-function asked.write(codec, limit, timed, share, shares, growth, takes, highest, expected)
-  local state = call('HMGET', STATE, 'last', 'bytes', 'codec', 'expiring')
-  last, bytes, expiring = tonumber(state[1]) or 0, tonumber(state[2]) or 0, state[4]
-  counted = bytes
-  if state[3] and state[3] ~= codec then
-    return { 'codec', state[3] }
+-- codec, timed, share, shares, the highest floor, limit, growth, how many changes take a number, number of expectations,
+-- text and version of each, and then changes: kind, floor of its number, what it takes. Gives 'ok' and what each did, or
+-- 'codec', 'limit', 'conflict' and what is there.
+function asked.write(codec, timed, share, shares, highest, limit, growth, takes, expected)
+  local other = begin(codec)
+  if other then
+    return other
   end
   local at = 11
   for _ = 1, tonumber(expected) do
-    if not holds(ARGV[at], ARGV[at + 1]) then
+    if not holds(place(ARGV[at]), ARGV[at + 1]) then
       return { 'conflict', ARGV[at] }
     end
     at = at + 2
@@ -225,7 +273,7 @@ function asked.write(codec, limit, timed, share, shares, growth, takes, highest,
   if limit ~= '' then
     while ARGV[at] do
       if ARGV[at] == 'put' then
-        growth = growth + #ARGV[at + 4] - size(head(ARGV[at + 3]))
+        growth = growth + struct.unpack('>I4', ARGV[at + 6], 21) - size(head(place(ARGV[at + 3])))
       end
       at = at + 2 + TAKES[ARGV[at]]
     end
@@ -241,9 +289,7 @@ function asked.write(codec, limit, timed, share, shares, growth, takes, highest,
   at = first
   timed = timed == '1'
   if tonumber(takes) > 0 then
-    -- Where memory is full a script is stopped at the first command that changes anything if that one takes some.
-    local reserved = math.max(last, tonumber(highest), timed and micros or 0) + (takes + 1) * shares
-    call('HSET', STATE, 'last', digits(reserved), 'codec', codec)
+    reserve(codec, takes, tonumber(highest), timed, shares)
   end
   if expiring and ARGV[at] then
     sweep(SWEPT_PER_WRITE)
@@ -261,7 +307,7 @@ function asked.write(codec, limit, timed, share, shares, growth, takes, highest,
 end
 
 function asked.stat(text)
-  local found = head(text)
+  local found = head(place(text))
   if not found then
     return call('EXISTS', place(text)) == 1 and { '', 0 } or false
   end
@@ -299,7 +345,8 @@ function asked.page(reverse, after, many, prefix, begun)
     if string.sub(text, 1, #prefix) == prefix and not (due and tonumber(due) <= begun) then
       page[#page + 1] = found[at + 1]
       page[#page + 1] = text
-      page[#page + 1] = string.sub(text, 1, 1) == '=' and spelling_of(text, head(text)) or ''
+      local record = string.sub(text, 1, 1) == '=' and head(place(text))
+      page[#page + 1] = record and spelling_of(place(text), lengths(record)) or ''
     end
   end
   return page

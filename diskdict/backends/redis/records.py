@@ -19,7 +19,7 @@ _HEAD: Final = Struct(">B5d4I")
 _ENDS: Final = Struct(">3I")
 _ENDS_AT: Final = _HEAD.size - _ENDS.size - 4
 _TIME: Final = Struct(">d")
-_CHECKSUM: Final = Struct(">I")
+_REST: Final = Struct(">d4I")
 _LATEST: Final = 1 << 53
 """Milliseconds from which on Redis does not count exactly: it is not told of an expiry after them."""
 
@@ -57,18 +57,18 @@ def put(
     return Change(
         "put",
         key,
-        (
-            int(fresh),
-            encoded(key),
-            payload,
-            encoded(meta or ""),
-            encoded(spelling or ""),
-            b"" if created is None else _TIME.pack(created),
-            _TIME.pack(expires),
-            _CHECKSUM.pack(crc32(payload)),
-            _due(expires),
-        ),
+        (int(fresh), encoded(key), *kept(payload, expires, meta, spelling, created)),
     )
+
+
+def kept(
+    payload: bytes, expires: float, meta: str | None = None, spelling: str | None = None, created: float | None = None
+) -> tuple[Argument, Argument, Argument]:
+    """Return when a record was created, when it is due, and all of it from its expiry on."""
+    spelled, described = encoded(spelling) if spelling else b"", encoded(meta) if meta else b""
+    rest = _REST.pack(expires, crc32(payload), len(spelled), len(described), len(payload))
+    born = b"" if created is None else _TIME.pack(created)
+    return born, "" if expires == NEVER else _due(expires), b"".join((rest, spelled, described, payload))
 
 
 def amend(key: str, expires: float | None, meta: str | None) -> Change:

@@ -23,6 +23,12 @@ _INDEXES: Final = (b"state", b"order", b"due", b"size")
 _TAG: Final = re.compile(r"\{([^}]+)\}")
 
 
+Begin = tuple[str, int, int, int, int]
+"""How every change begins: the codec, whether the time counts, the slot, of how many, the highest floor."""
+Floored = tuple[int, Change]
+"""A change, and what its number must not be below."""
+
+
 class Slots:
     """The slots that a store is in: one, or in a cluster `PARTS`, unless a hash tag in the prefix names one.
 
@@ -141,22 +147,33 @@ class Slots:
         for number, change in enumerate(changes):
             parts.setdefault(self.part(change.key), []).append(number)
         floors = self._floors(len(changes), several=len(parts) > 1) or [0]
-        begin = ("write", self._codec, "" if self.allowed is None else self.allowed, int(len(parts) < 2))
+        asked = self._puts if self.allowed is None and _are_puts(changes, expected) else self._mixed
         requests = []
         for part, numbers in parts.items():
-            some = [changes[number] for number in numbers]
-            takes = sum(change.kind != "delete" for change in some)
-            arguments: list[Argument] = [*begin, part, len(self._roots), growth, takes, max(floors), len(expected)]
-            arguments += expectations(expected)
-            for number, change in zip(numbers, some, strict=True):
-                arguments += [change.kind, floors[number], *change.arguments]
-            targets = [change.target for change in some if change.target is not None]
-            requests.append(self._script(part, arguments, [*expected, *(change.key for change in some), *targets]))
+            begin = (self._codec, int(len(parts) < 2), part, len(self._roots), max(floors))
+            some = [(floors[number], changes[number]) for number in numbers]
+            requests.append(asked(begin, some, expected, growth))
         done: dict[int, tuple[int, int]] = {}
         for numbers, reply in zip(parts.values(), self.links.ask_all(requests), strict=True):
             done.update(zip(numbers, self._told(cast(list[object], reply)), strict=True))
         self._seen = max(self._seen, *(version for version, _ in done.values()), 0)
         return [done[number] for number in range(len(changes))]
+
+    def _puts(self, begin: Begin, changes: Sequence[Floored], expected: Mapping[str, OnlyIf], _: int) -> Request:
+        arguments: list[Argument] = ["put", *begin]
+        arguments += list(expectations(expected))[1:] or ["any"]
+        for floor, change in changes:
+            arguments += [floor, *change.arguments[2:]]
+        return self._script(begin[2], arguments, [change.key for _, change in changes])
+
+    def _mixed(self, begin: Begin, changes: Sequence[Floored], expected: Mapping[str, OnlyIf], growth: int) -> Request:
+        takes = sum(change.kind != "delete" for _, change in changes)
+        limit = "" if self.allowed is None else self.allowed
+        arguments: list[Argument] = ["write", *begin, limit, growth, takes, len(expected), *expectations(expected)]
+        for floor, change in changes:
+            arguments += [change.kind, floor, *change.arguments]
+        targets = [change.target for _, change in changes if change.target is not None]
+        return self._script(begin[2], arguments, [*expected, *(change.key for _, change in changes), *targets])
 
     def _floors(self, changes: int, *, several: bool) -> Sequence[int]:
         """Return numbers that those of changes must not be below, for orders in the order of the changes."""
@@ -178,6 +195,13 @@ class Slots:
         if said == b"codec":
             raise self._other(cast(bytes, told[0]))
         return [(version, what) for version, what in cast(list[tuple[int, int]], told)]
+
+
+def _are_puts(changes: Sequence[Change], expected: Mapping[str, OnlyIf]) -> bool:
+    """Tell whether changes only put records, any or, where something is expected, the one key of which it is."""
+    if expected and (len(changes) != 1 or [*expected] != [changes[0].key]):
+        return False
+    return bool(changes) and all(change.kind == "put" and not change.arguments[0] for change in changes)
 
 
 def portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
