@@ -30,6 +30,15 @@ class Request(NamedTuple):
     keys: Sequence[bytes] = ()
 
 
+def command(request: Request, *, known: bool = True) -> Command:
+    """Return what is sent for a request: the script by its digest, if it is known to the server."""
+    _, arguments, keys = request
+    if not keys:
+        return arguments
+    head = ("EVALSHA", _DIGEST) if known else ("EVAL", _SCRIPT)
+    return (*head, len(keys), *keys, *arguments)
+
+
 class Call:
     """Requests on their way to one server. ``error`` is what went wrong, ``sent`` whether anything was sent before."""
 
@@ -90,11 +99,7 @@ class Work:
 
     def command(self, number: int) -> Command:
         """Return the command of a request: with the whole script, where the server does not know it."""
-        _, arguments, keys = self.requests[number]
-        if not keys:
-            return arguments
-        head = ("EVAL", _SCRIPT) if number in self._unknown else ("EVALSHA", _DIGEST)
-        return (*head, len(keys), *keys, *arguments)
+        return command(self.requests[number], known=number not in self._unknown)
 
     def take(self, calls: Sequence[Call], wait: int) -> Exception | None:
         """Take the answers of a try, and return why some are left. Raise what another try would not mend."""

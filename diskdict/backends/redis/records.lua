@@ -20,27 +20,30 @@ local now = math.floor(micros / 1000)
 -- Every change of a store of one slot has the time, in microseconds, for its version, or the next number: what a server
 -- lost that did not write it down is not given again. Of several slots each has numbers of its own, congruent `share`.
 local last, bytes, counted, expiring = 0, 0, 0, true
+local since, highest, share, shares
 
 local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Reads what all changes need; gives the answer to who has another codec.
-local function begin(codec)
+-- Reads what all changes need; gives the answer to who has another codec. `numbers` are the highest floor of any number,
+-- whether the time counts, `share` and `shares`.
+local function begin(codec, numbers)
   local state = call('HMGET', STATE, 'last', 'bytes', 'codec', 'expiring')
   last, bytes, expiring = tonumber(state[1]) or 0, tonumber(state[2]) or 0, state[4]
   counted = bytes
+  highest, since, share, shares = struct.unpack('>dBI2I2', numbers)
+  since = since * micros
   return state[3] and state[3] ~= codec and { 'codec', state[3] }
 end
 
 -- Where memory is full a script is stopped at the first command that changes anything if that one takes some.
-local function reserve(codec, takes, highest, timed, shares)
-  local reserved = math.max(last, highest, timed and micros or 0) + (takes + 1) * shares
-  call('HSET', STATE, 'last', digits(reserved), 'codec', codec)
+local function reserve(codec, takes)
+  call('HSET', STATE, 'last', digits(math.max(last, highest, since) + (takes + 1) * shares), 'codec', codec)
 end
 
-local function number(timed, floor, share, shares)
-  last = math.max(last + 1, floor, timed and micros or 0)
+local function number(floor)
+  last = math.max(last + 1, floor, since)
   last = last + (share - last) % shares
   return last
 end
@@ -87,7 +90,7 @@ end
 
 -- A key lives through the millisecond that PEXPIREAT is given.
 local function expire(key, text, due, length)
-  if due == '' then
+  if due == math.huge then
     if expiring and call('ZREM', DUE, text) == 1 then
       call('HDEL', SIZE, text)
       call('PERSIST', key)
@@ -98,13 +101,13 @@ local function expire(key, text, due, length)
     call('HSET', STATE, 'expiring', 1)
     expiring = true
   end
-  local gone = tonumber(due) <= now + 1
+  local gone = due <= now + 1
   if gone then
     call('UNLINK', key)
   else
-    call('PEXPIREAT', key, digits(tonumber(due) - 1))
+    call('PEXPIREAT', key, digits(due - 1))
   end
-  call('ZADD', DUE, gone and math.min(tonumber(due), now) or due, text)
+  call('ZADD', DUE, digits(gone and math.min(due, now) or due), text)
   call('HSET', SIZE, text, length)
 end
 
@@ -117,29 +120,32 @@ local function spelling_of(key, length)
   return length == 0 and '' or call('GETRANGE', key, HEAD, HEAD + length - 1)
 end
 
--- `rest` is a record from its expiry on.
-local function put(key, text, version, fresh, created, due, rest)
+-- `given` is when it was created, -inf for now, and in milliseconds when it is due, inf for never, and behind that a
+-- record from where its expiry stands.
+local function put(key, text, floor, fresh, given)
   local found = head(key)
   if found and fresh or expiring and not found then
     forget(text, found)
     found = nil
   end
-  local order = version
-  local given, described, length = struct.unpack('>I4I4I4', rest, 13)
+  local created, due, _, _, spelled, described, length = struct.unpack('>dddI4I4I4I4', given)
+  local version = number(floor)
+  local order, rest = version, string.sub(given, 17)
   if found then
-    local spelled, _, size = lengths(found)
-    order, created = struct.unpack('>d', found, 2), string.sub(found, 26, 33)
+    local kept, _, size = lengths(found)
+    order, created = struct.unpack('>d', found, 2), struct.unpack('>d', found, 26)
     bytes = bytes - size
-    if given + spelled > 0 then
-      rest = string.sub(rest, 1, 12) .. struct.pack('>I4I4I4', spelled, described, length)
-        .. spelling_of(key, spelled) .. string.sub(rest, 25 + given)
+    if kept + spelled > 0 then
+      rest = string.sub(rest, 1, 12) .. struct.pack('>I4I4I4', kept, described, length)
+        .. spelling_of(key, kept) .. string.sub(rest, 25 + spelled)
     end
   else
     call('ZADD', ORDER, digits(order), text)
   end
   bytes = bytes + length
-  local updated = struct.pack('>d', micros / 1000000)
-  keep(key, text, order, version, updated .. (created == '' and updated or created), rest, due, length)
+  local updated = micros / 1000000
+  keep(key, text, order, version, struct.pack('>dd', updated, created == -math.huge and updated or created), rest, due,
+    length)
   return { version, found and 0 or 1 }
 end
 
@@ -152,29 +158,25 @@ local function holds(key, version)
 end
 
 -- The commonest change comes before the functions that the others need: to make those takes longer than to make this.
--- codec, timed, share, shares, the highest floor, what is expected of the key if it is one ('any', a version, or ''), and
--- for each of the keys behind the first four: floor of its number, when it was created, when it is due, and the rest.
+-- codec, numbers, what is expected of the key if it is one ('any', a version, or ''), floors if there are any, and what is
+-- given for each of the keys behind the first four.
 if ARGV[1] == 'put' then
-  local _, codec, timed, share, shares, highest, expected = unpack(ARGV, 1, 7)
-  local other = begin(codec)
+  local other = begin(ARGV[2], ARGV[3])
   if other then
     return other
   end
   local behind = #ROOT + 3
-  if expected ~= 'any' and not holds(KEYS[5], expected) then
+  if ARGV[4] ~= 'any' and not holds(KEYS[5], ARGV[4]) then
     return { 'conflict', string.sub(KEYS[5], behind) }
   end
-  timed, share, shares = timed == '1', tonumber(share), tonumber(shares)
-  reserve(codec, #KEYS - 4, tonumber(highest), timed, shares)
+  reserve(ARGV[2], #KEYS - 4)
   if expiring then
     sweep(SWEPT_PER_WRITE)
   end
   local done = { 'ok' }
   for which = 5, #KEYS do
-    local at = 4 * which - 12
-    local version = number(timed, tonumber(ARGV[at]), share, shares)
-    local key = KEYS[which]
-    done[which - 3] = put(key, string.sub(key, behind), version, false, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    local floor = ARGV[5] == '' and 0 or struct.unpack('>d', ARGV[5], 8 * which - 39)
+    done[which - 3] = put(KEYS[which], string.sub(KEYS[which], behind), floor, false, ARGV[which + 1])
   end
   count_bytes()
   return done
@@ -191,30 +193,31 @@ end
 
 local changes = {}
 
-function changes.put(next, fresh, text, created, due, rest)
-  return put(place(text), text, next(), fresh == '1', created, due, rest)
+function changes.put(floor, text, fresh, given)
+  return put(place(text), text, tonumber(floor), fresh == '1', given)
 end
 
-function changes.amend(next, text, expires, due, amended, meta)
+function changes.amend(floor, text, expires, due, amended, meta)
   local key = place(text)
   local found = head(key)
   if not found then
     return { 0, 0 }
   end
-  local version = next()
+  local version = number(tonumber(floor))
   local spelled, described, length = lengths(found)
   if amended == '1' then
     if expires == '' then
-      expires, due = string.sub(found, 34, 41), call('ZSCORE', DUE, text) or ''
+      expires, due = string.sub(found, 34, 41), call('ZSCORE', DUE, text)
     end
     local rest = expires .. string.sub(found, 42, 45) .. struct.pack('>I4I4I4', spelled, #meta, length)
       .. spelling_of(key, spelled) .. meta .. call('GETRANGE', key, HEAD + spelled + described, -1)
-    keep(key, text, struct.unpack('>d', found, 2), version, string.sub(found, 18, 33), rest, due, length)
+    keep(key, text, struct.unpack('>d', found, 2), version, string.sub(found, 18, 33), rest, tonumber(due) or math.huge,
+      length)
   else
     call('SETRANGE', key, 9, struct.pack('>d', version))
     if expires ~= '' then
       call('SETRANGE', key, 33, expires)
-      expire(key, text, due, length)
+      expire(key, text, tonumber(due) or math.huge, length)
     end
   end
   return { version, 0 }
@@ -225,7 +228,7 @@ function changes.delete(_, text)
 end
 
 -- 1 where it was moved, 0 where the target is there, -1 where the source is not.
-function changes.rename(next, source, target, spelling)
+function changes.rename(floor, source, target, spelling)
   local found = head(place(source))
   if not found then
     return { 0, -1 }
@@ -234,10 +237,10 @@ function changes.rename(next, source, target, spelling)
   end
   local spelled, described, length = lengths(found)
   local kept = call('GETRANGE', place(source), HEAD + spelled, -1)
-  local due = call('ZSCORE', DUE, source) or ''
+  local due = tonumber(call('ZSCORE', DUE, source)) or math.huge
   drop(source, found)
   drop(target, nil)
-  local version = next()
+  local version = number(tonumber(floor))
   call('ZADD', ORDER, digits(version), target)
   bytes = bytes + length
   local rest = string.sub(found, 34, 45) .. struct.pack('>I4I4I4', #spelling, described, length) .. spelling .. kept
@@ -245,7 +248,7 @@ function changes.rename(next, source, target, spelling)
   return { version, 1 }
 end
 
-local TAKES = { put = 5, amend = 5, delete = 1, rename = 3 }
+local TAKES = { put = 4, amend = 6, delete = 2, rename = 4 }
 
 local function met(limit, growth)
   return limit ~= '' and growth > 0 and bytes + growth > tonumber(limit)
@@ -253,15 +256,14 @@ end
 
 local asked = {}
 
--- codec, timed, share, shares, the highest floor, limit, growth, how many changes take a number, number of expectations,
--- text and version of each, and then changes: kind, floor of its number, what it takes. Gives 'ok' and what each did, or
--- 'codec', 'limit', 'conflict' and what is there.
-function asked.write(codec, timed, share, shares, highest, limit, growth, takes, expected)
-  local other = begin(codec)
+-- codec, numbers, limit, growth, how many changes take a number, number of expectations, text and version of each, and
+-- then changes: kind, floor of its number, what else it takes. Gives 'ok' and what each did, or 'codec', 'limit', 'conflict' and what is there.
+function asked.write(codec, numbers, limit, growth, takes, expected)
+  local other = begin(codec, numbers)
   if other then
     return other
   end
-  local at = 11
+  local at = 8
   for _ = 1, tonumber(expected) do
     if not holds(place(ARGV[at]), ARGV[at + 1]) then
       return { 'conflict', ARGV[at] }
@@ -273,9 +275,9 @@ function asked.write(codec, timed, share, shares, highest, limit, growth, takes,
   if limit ~= '' then
     while ARGV[at] do
       if ARGV[at] == 'put' then
-        growth = growth + struct.unpack('>I4', ARGV[at + 6], 21) - size(head(place(ARGV[at + 3])))
+        growth = growth + struct.unpack('>I4', ARGV[at + 4], 37) - size(head(place(ARGV[at + 2])))
       end
-      at = at + 2 + TAKES[ARGV[at]]
+      at = at + 1 + TAKES[ARGV[at]]
     end
   end
   if met(limit, growth) then
@@ -287,20 +289,16 @@ function asked.write(codec, timed, share, shares, highest, limit, growth, takes,
   end
   local done = { 'ok' }
   at = first
-  timed = timed == '1'
   if tonumber(takes) > 0 then
-    reserve(codec, takes, tonumber(highest), timed, shares)
+    reserve(codec, takes)
   end
   if expiring and ARGV[at] then
     sweep(SWEPT_PER_WRITE)
   end
   while ARGV[at] do
-    local kind, floor = ARGV[at], tonumber(ARGV[at + 1])
-    local function next()
-      return number(timed, floor, tonumber(share), tonumber(shares))
-    end
-    done[#done + 1] = changes[kind](next, unpack(ARGV, at + 2, at + 1 + TAKES[kind]))
-    at = at + 2 + TAKES[kind]
+    local kind = ARGV[at]
+    done[#done + 1] = changes[kind](unpack(ARGV, at + 1, at + TAKES[kind]))
+    at = at + 1 + TAKES[kind]
   end
   count_bytes()
   return done
@@ -352,4 +350,4 @@ function asked.page(reverse, after, many, prefix, begun)
   return page
 end
 
-return asked[ARGV[1]](unpack(ARGV, 2, 10))
+return asked[ARGV[1]](unpack(ARGV, 2, 7))

@@ -19,7 +19,8 @@ _HEAD: Final = Struct(">B5d4I")
 _ENDS: Final = Struct(">3I")
 _ENDS_AT: Final = _HEAD.size - _ENDS.size - 4
 _TIME: Final = Struct(">d")
-_REST: Final = Struct(">d4I")
+_NUMBERS: Final = Struct(">dB2H")
+_GIVEN: Final = Struct(">3d4I")
 _LATEST: Final = 1 << 53
 """Milliseconds from which on Redis does not count exactly: it is not told of an expiry after them."""
 
@@ -57,23 +58,22 @@ def put(
     return Change(
         "put",
         key,
-        (int(fresh), encoded(key), *kept(payload, expires, meta, spelling, created)),
+        (encoded(key), int(fresh), _given(payload, expires, meta, spelling, created)),
     )
 
 
-def kept(
-    payload: bytes, expires: float, meta: str | None = None, spelling: str | None = None, created: float | None = None
-) -> tuple[Argument, Argument, Argument]:
+def _given(payload: bytes, expires: float, meta: str | None, spelling: str | None, created: float | None) -> bytes:
     """Return when a record was created, when it is due, and all of it from its expiry on."""
     spelled, described = encoded(spelling) if spelling else b"", encoded(meta) if meta else b""
-    rest = _REST.pack(expires, crc32(payload), len(spelled), len(described), len(payload))
-    born = b"" if created is None else _TIME.pack(created)
-    return born, "" if expires == NEVER else _due(expires), b"".join((rest, spelled, described, payload))
+    born, due = -math.inf if created is None else created, expires if expires == NEVER else _due(expires)
+    head = _GIVEN.pack(born, due, expires, crc32(payload), len(spelled), len(described), len(payload))
+    return b"".join((head, spelled, described, payload))
 
 
 def amend(key: str, expires: float | None, meta: str | None) -> Change:
     """Return the change that `Store.amend` is."""
-    time, due = (b"", "") if expires is None else (_TIME.pack(expires), _due(expires))
+    time = b"" if expires is None else _TIME.pack(expires)
+    due: Argument = "" if expires is None or _due(expires) == NEVER else int(_due(expires))
     return Change("amend", key, (encoded(key), time, due, int(meta is not None), encoded(meta or "")))
 
 
@@ -108,6 +108,16 @@ def operations(changes: Mapping[str, Record | None], amended: Collection[str], f
         )
 
 
+def numbers(highest: float, share: int, shares: int, *, timed: bool) -> bytes:
+    """Return how changes are numbered: at least so high, by the time, and congruent `share`."""
+    return _NUMBERS.pack(highest, timed, share, shares)
+
+
+def floored(floors: Sequence[float]) -> bytes:
+    """Return what the numbers of puts must not be below."""
+    return b"".join(map(_TIME.pack, floors))
+
+
 def expectations(expected: Mapping[str, OnlyIf]) -> Iterator[Argument]:
     """Yield keys and the versions that they must have, none for absent ones."""
     for key, version in expected.items():
@@ -115,9 +125,9 @@ def expectations(expected: Mapping[str, OnlyIf]) -> Iterator[Argument]:
         yield "" if version is ABSENT or version is None else version
 
 
-def _due(expires: float) -> Argument:
+def _due(expires: float) -> float:
     due = expires * 1000
-    return math.ceil(due) if due < _LATEST else ""
+    return math.ceil(due) if due < _LATEST else NEVER
 
 
 def payload_of(key: str, stored: bytes) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Final, cast
 from zlib import crc32
 
 from diskdict.backends.redis.address import Address
 from diskdict.backends.redis.calls import Reply, Request
 from diskdict.backends.redis.links import Links
-from diskdict.backends.redis.records import Argument, Change, decoded, encoded, expectations
+from diskdict.backends.redis.records import Argument, Change, decoded, encoded, expectations, floored, numbers
 from diskdict.errors import ConflictError, FormatError, LimitError
 from diskdict.limits import Limits, checked
 from diskdict.store import OnlyIf
@@ -21,12 +22,6 @@ PARTS: Final = 64
 _MOST: Final = 10_000
 _INDEXES: Final = (b"state", b"order", b"due", b"size")
 _TAG: Final = re.compile(r"\{([^}]+)\}")
-
-
-Begin = tuple[str, int, int, int, int]
-"""How every change begins: the codec, whether the time counts, the slot, of how many, the highest floor."""
-Floored = tuple[int, Change]
-"""A change, and what its number must not be below."""
 
 
 class Slots:
@@ -49,6 +44,7 @@ class Slots:
         prefix, allowed = address.prefix, checked(limits).total_bytes
         spread = address.cluster and not _TAG.search(prefix)
         self._roots = [encoded(f"{{{prefix}{part}}}:") for part in range(PARTS)] if spread else [encoded(prefix)]
+        self._indexes = [[root + name for name in _INDEXES] for root in self._roots]
         if spread and allowed is not None:
             raise ValueError(f"total_bytes is for one slot of a cluster: give the prefix a tag, as in {{{prefix}}}")
         if spread and re.search("[{}]", prefix):
@@ -114,7 +110,7 @@ class Slots:
         """Return what a command says of the record of a key."""
         self.meet()
         place = self.place(key)
-        return self.links.ask(place, command, place, reading=True)
+        return self.links.ask(Request(place, (command, place)), reading=True)
 
     def each(self, parts: Iterable[int], *arguments: Argument, reading: bool = True) -> list[Reply]:
         """Return what the script says of slots."""
@@ -124,13 +120,12 @@ class Slots:
     def stat(self, key: str) -> Reply:
         """Return what the script says of a record."""
         self.meet()
-        asked = self._script(self.part(key), ("stat", encoded(key)), [key])
-        return self.links.ask_all([asked], reading=True)[0]
+        return self.links.ask(self._script(self.part(key), ("stat", encoded(key)), [key]), reading=True)
 
     def _script(self, part: int, arguments: Sequence[Argument], keys: Iterable[str] = ()) -> Request:
-        root = self._roots[part]
-        places = [root + name for name in _INDEXES]
-        return Request(places[0], arguments, [*places, *(root + b"k:" + encoded(key) for key in keys)])
+        places = self._indexes[part]
+        begin = self._roots[part] + b"k:"
+        return Request(places[0], arguments, [*places, *[begin + encoded(key) for key in keys]])
 
     def write(
         self, changes: Sequence[Change], expected: Mapping[str, OnlyIf] | None = None, growth: int = 0
@@ -141,44 +136,52 @@ class Slots:
         """
         self.meet()
         expected = expected or {}
+        if len(self._roots) == 1:
+            request = self._request(0, changes, [], expected, growth)
+            return self._told(cast(list[object], self.links.ask(request)))
         parts: dict[int, list[int]] = {}
         if not changes:
             parts[self.part(next(iter(expected), ""))] = []
         for number, change in enumerate(changes):
             parts.setdefault(self.part(change.key), []).append(number)
-        floors = self._floors(len(changes), several=len(parts) > 1) or [0]
-        asked = self._puts if self.allowed is None and _are_puts(changes, expected) else self._mixed
+        floors = self._floors(len(changes), several=len(parts) > 1)
         requests = []
-        for part, numbers in parts.items():
-            begin = (self._codec, int(len(parts) < 2), part, len(self._roots), max(floors))
-            some = [(floors[number], changes[number]) for number in numbers]
-            requests.append(asked(begin, some, expected, growth))
+        for part, some in parts.items():
+            mine = [changes[number] for number in some]
+            lowest = [floors[number] for number in some]
+            requests.append(self._request(part, mine, lowest, expected, growth, timed=len(parts) == 1))
         done: dict[int, tuple[int, int]] = {}
-        for numbers, reply in zip(parts.values(), self.links.ask_all(requests), strict=True):
-            done.update(zip(numbers, self._told(cast(list[object], reply)), strict=True))
+        for some, reply in zip(parts.values(), self.links.ask_all(requests), strict=True):
+            done.update(zip(some, self._told(cast(list[object], reply)), strict=True))
         self._seen = max(self._seen, *(version for version, _ in done.values()), 0)
         return [done[number] for number in range(len(changes))]
 
-    def _puts(self, begin: Begin, changes: Sequence[Floored], expected: Mapping[str, OnlyIf], _: int) -> Request:
-        arguments: list[Argument] = ["put", *begin]
-        arguments += list(expectations(expected))[1:] or ["any"]
-        for floor, change in changes:
-            arguments += [floor, *change.arguments[2:]]
-        return self._script(begin[2], arguments, [change.key for _, change in changes])
-
-    def _mixed(self, begin: Begin, changes: Sequence[Floored], expected: Mapping[str, OnlyIf], growth: int) -> Request:
-        takes = sum(change.kind != "delete" for _, change in changes)
+    def _request(
+        self,
+        part: int,
+        changes: Sequence[Change],
+        floors: Sequence[int],
+        expected: Mapping[str, OnlyIf],
+        growth: int,
+        *,
+        timed: bool = True,
+    ) -> Request:
+        begin = self._codec, numbers(max(floors, default=0), part, len(self._roots), timed=timed)
+        keys = [change.key for change in changes]
+        if self.allowed is None and _are_puts(changes, expected):
+            version = list(expectations(expected))[1] if expected else "any"
+            given = [change.arguments[-1] for change in changes]
+            return self._script(part, ("put", *begin, version, floored(floors), *given), keys)
+        takes = sum(change.kind != "delete" for change in changes)
         limit = "" if self.allowed is None else self.allowed
         arguments: list[Argument] = ["write", *begin, limit, growth, takes, len(expected), *expectations(expected)]
-        for floor, change in changes:
+        for change, floor in zip(changes, floors or repeat(0), strict=False):
             arguments += [change.kind, floor, *change.arguments]
-        targets = [change.target for _, change in changes if change.target is not None]
-        return self._script(begin[2], arguments, [*expected, *(change.key for _, change in changes), *targets])
+        targets = [change.target for change in changes if change.target is not None]
+        return self._script(part, arguments, [*expected, *keys, *targets])
 
     def _floors(self, changes: int, *, several: bool) -> Sequence[int]:
         """Return numbers that those of changes must not be below, for orders in the order of the changes."""
-        if len(self._roots) == 1:
-            return [0] * changes
         if not several:
             return [self._seen + 1] * changes
         # Servers that make the later ones first would number them first.
@@ -201,7 +204,7 @@ def _are_puts(changes: Sequence[Change], expected: Mapping[str, OnlyIf]) -> bool
     """Tell whether changes only put records, any or, where something is expected, the one key of which it is."""
     if expected and (len(changes) != 1 or [*expected] != [changes[0].key]):
         return False
-    return bool(changes) and all(change.kind == "put" and not change.arguments[0] for change in changes)
+    return bool(changes) and all(change.kind == "put" and not change.arguments[1] for change in changes)
 
 
 def portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
