@@ -299,6 +299,46 @@ class KVStoreContract:
         assert kv.clear() == 1
         assert foobar.keys() == ["k"]
 
+    # ---- many tasks
+
+    def test_each_task_has_what_it_asked_for(self, make_kv: MakeKV) -> None:
+        """However many ask at the same time, by whatever namespace; a value is nobody else's, an error neither."""
+
+        async def main() -> None:
+            store = make_kv()
+            space = store.namespace("n")
+            sets = [store.set(f"k{number}", [number]) for number in range(50)]
+            sets += [space.set(f"k{number}", "n" * number) for number in range(50)]
+            refused = [store.set("no", object()), store.set(7, "no text"), store.set("k1", b"big" * 700_000)]  # type: ignore[arg-type]
+            assert await asyncio.gather(*sets) == [True] * 100
+            first, second, third = await asyncio.gather(*refused, return_exceptions=True)
+            assert isinstance(first, InvalidValueError)
+            assert isinstance(second, InvalidKeyError)
+            assert third is True
+
+            found = await asyncio.gather(*(store.get(f"k{number % 50}", "none") for number in range(2, 110)))
+            assert found[:48] == [[number] for number in range(2, 50)]
+            assert found[48:50] == [[0], b"big" * 700_000]
+            lists = [id(value) for value in found if type(value) is list]
+            assert len(set(lists)) == len(lists) == 106
+            assert await asyncio.gather(space.get("k3"), store.get("no", 1), space.get("no")) == ["nnn", 1, None]
+            await store.close()
+
+        asyncio.run(main())
+
+    def test_last_of_several_sets_stays(self, make_kv: MakeKV) -> None:
+        """They are made in the order in which they were asked for, and a new key goes last."""
+
+        async def main() -> None:
+            store = make_kv(default_ttl=100)
+            await store.set("a", 0)
+            await asyncio.gather(*(store.set(f"{'cab'[number % 3]}", number) for number in range(12)))
+            assert await store.get_pattern("*") == {"a": 10, "c": 9, "b": 11}
+            assert await store.ttl("b") == pytest.approx(100, abs=60)
+            await store.close()
+
+        asyncio.run(main())
+
     # ---- the end
 
     def test_closed(self, kv: Face) -> None:

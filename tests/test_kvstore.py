@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -226,6 +227,40 @@ def test_iter_keys(path: Path) -> None:
     store.sync.set_many({"a.x": 1, "a.y": 1, "b": 1})
 
     assert asyncio.run(_iterated(store)) == ["a.x", "a.y"]
+    asyncio.run(store.close())
+
+
+def test_cancelled_task_harms_nobody() -> None:
+    """Before its call is made, or after: the others have what they asked for."""
+
+    async def main() -> None:
+        store = KVStore("memory")
+        for turns in range(3):
+            await store.set("k", turns)
+            tasks = [asyncio.create_task(store.get("k")) for _ in range(5)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            tasks[2].cancel()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(found.pop(2), asyncio.CancelledError)
+            assert found == [turns] * 4
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_loops_of_several_threads_share_a_store() -> None:
+    """Each hears of its own calls."""
+    store = KVStore("memory")
+
+    async def main(name: str) -> int:
+        for number in range(200):
+            await asyncio.gather(*(store.set(f"{name}.{key}", number) for key in range(5)))
+            assert await asyncio.gather(*(store.get(f"{name}.{key}") for key in range(5))) == [number] * 5
+        return len(await store.keys(f"{name}.*"))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda name: asyncio.run(main(name)), "abcd")) == [5] * 4
     asyncio.run(store.close())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -25,6 +26,7 @@ from diskdict import (
     CorruptValueError,
     DurabilityError,
     FormatError,
+    KVStore,
     Limits,
     open_dict,
 )
@@ -492,3 +494,42 @@ def test_without_redis() -> None:
 
     assert done.returncode == 1
     assert "pip install diskdict-store[redis]" in done.stderr
+
+
+def test_tasks_that_wait_share_round_trips(server: Server) -> None:
+    """Sets of many tasks are one script, gets one command; who asks for what is damaged hears of it alone."""
+
+    def calls() -> dict[str, int]:
+        return {name[8:]: told["calls"] for name, told in server.client().info("commandstats").items()}
+
+    async def main() -> None:
+        async with KVStore.from_url(server.url) as store:
+            await store.get("k0")
+            server.ask("CONFIG", "RESETSTAT")
+            await asyncio.gather(*(store.set(f"k{number}", number) for number in range(64)))
+            await asyncio.gather(*(store.get(f"k{number}") for number in range(64)))
+            assert calls()["evalsha"] + calls().get("eval", 0) <= 2  # the first time the script is sent
+            assert calls()["mget"] == 1
+            assert "get" not in calls()
+
+            server.ask("SET", "diskdict:k:k3", "damaged")
+            found = await asyncio.gather(*(store.get(f"k{number}") for number in range(5)), return_exceptions=True)
+            assert isinstance(found.pop(3), CorruptValueError)
+            assert found == [0, 1, 2, 4]
+
+    asyncio.run(main())
+
+
+def test_each_task_hears_of_a_lost_server(tmp_path: Path) -> None:
+    """Nobody waits for an answer that does not come."""
+
+    async def main() -> None:
+        with Server(tmp_path / "redis") as lost:
+            store = KVStore.from_url(lost.url)
+            await store.set("k", 1)
+        calls = [store.get("k"), store.get("k"), store.set("k", 2), store.set("k", 3)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(each) for each in found] == [ConnectionRefusedError] * 4
+        await store.close()
+
+    asyncio.run(main())

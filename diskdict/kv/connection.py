@@ -18,7 +18,7 @@ from diskdict.kv.addresses import JSON, Address
 from diskdict.kv.names import StoreKey
 from diskdict.opening import is_one_file, path_of_url
 from diskdict.repeating import Repeater
-from diskdict.store import Clock, Store, Ttl
+from diskdict.store import NEVER, Clock, Store, Ttl, expiry
 
 KIND: Final = "kv"
 
@@ -77,9 +77,13 @@ class Connection:
         self._cleaner: Repeater | None = None
 
     @property
-    def codec(self) -> str:
-        """The name of the codec, with the compression that the store was found with."""
-        return as_found(self._codec, self.store().codec).name
+    def codec(self) -> Codec:
+        """The codec, with the compression that the store was found with."""
+        return as_found(self._codec, self.store().codec)
+
+    def expiry(self) -> float:
+        """Return when something expires that is stored now with no time-to-live of its own."""
+        return NEVER if self._default_ttl is None else expiry(None, self._default_ttl, self.store().clock())
 
     def over(self) -> StoreDict[StoreKey, object]:
         """Return the dict. ClosedError after `close`."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Final, ParamSpec, Self, TypeVar, cast
+from typing import ParamSpec, Self, TypeVar, cast
 
 from diskdict.codecs import Codec
 from diskdict.face import Pairs
 from diskdict.kv.addresses import Config, address_of
+from diskdict.kv.calling import Calls
 from diskdict.kv.connection import connection_to
 from diskdict.kv.tree import N, SyncKVStore, Tail
 from diskdict.kv.values import Overridable, codec_of, deserialize, serialize
@@ -21,24 +19,6 @@ from diskdict.store import NOT_SET, Clock, Ttl
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_MOST: Final = 16
-
-
-class _Threads:
-    """The threads of a store and of its namespaces, made when they are needed."""
-
-    def __init__(self) -> None:
-        self._made: ThreadPoolExecutor | None = None
-
-    def made(self) -> ThreadPoolExecutor:
-        if self._made is None:
-            self._made = ThreadPoolExecutor(_MOST, thread_name_prefix="diskdict-kv")
-        return self._made
-
-    def end(self) -> None:
-        made, self._made = self._made, None
-        if made is not None:
-            made.shutdown()
 
 
 class KVStore:
@@ -69,8 +49,9 @@ class KVStore:
     Notes
     -----
     Nothing is connected before the first operation, and no event loop is needed to make one; it survives its loop.
-    Operations run in at most 16 threads. One that is cancelled may be done all the same. What holds for threads,
-    processes and crashes is what the backend says.
+    Operations run in at most 16 threads; ``get``, and ``set`` without metadata and ttl, of tasks that wait at the same
+    time go together, to a server in one round trip. One that is cancelled may be done all the same. What holds for
+    threads, processes and crashes is what the backend says.
     """
 
     def __init__(
@@ -94,7 +75,7 @@ class KVStore:
             cleanup_interval=cleanup_interval if auto_cleanup else None,
             clock=clock,
         )
-        self._over(SyncKVStore(connection, namespace, separator), _Threads())
+        self._over(SyncKVStore(connection, namespace, separator), Calls(connection))
 
     @classmethod
     def from_url(
@@ -122,9 +103,9 @@ class KVStore:
             clock=clock,
         )
 
-    def _over(self, sync: SyncKVStore, threads: _Threads) -> None:
+    def _over(self, sync: SyncKVStore, calls: Calls) -> None:
         self._sync = sync
-        self._threads = threads
+        self._calls = calls
 
     @property
     def sync(self) -> SyncKVStore:
@@ -144,20 +125,20 @@ class KVStore:
 
     async def run(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function gives, called in one of the store's threads."""
-        # One that is closed says so itself, and needs no thread for that.
-        if self._sync.closed:
-            return method(*args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads.made(), partial(method, *args, **kwargs))
+        return await self._calls.run(method, *args, **kwargs)
 
     # Each does what the method of that name of `SyncKVStore` does.
 
     async def set(self, key: str, value: object, metadata: Mapping[str, object] | None = None, ttl: Ttl = None) -> bool:
         """Store a value; return True. See `SyncKVStore.set`."""
-        return await self.run(self._sync.set, key, value, metadata, ttl)
+        if metadata is not None or ttl is not None:
+            return await self.run(self._sync.set, key, value, metadata, ttl)
+        return await self._calls.set(self._sync.stored(key), value)
 
     async def get(self, key: str, default: object = None) -> object:
         """Return a value, or `default`."""
-        return await self.run(self._sync.get, key, default)
+        value = await self._calls.get(self._sync.stored(key))
+        return default if value is NOT_SET else value
 
     async def delete(self, key: str) -> bool:
         """Remove a key; return whether it was there."""
@@ -273,7 +254,7 @@ class KVStore:
         It is closed when this is.
         """
         made = KVStore.__new__(type(self))
-        made._over(self._sync.namespace(name), self._threads)
+        made._over(self._sync.namespace(name), self._calls)
         return made
 
     async def namespaces(self) -> list[str]:
@@ -291,7 +272,7 @@ class KVStore:
     async def close(self) -> None:
         """Release the store, for all namespaces of it. Closing twice does nothing."""
         await self.run(self._sync.close)
-        self._threads.end()
+        self._calls.end()
 
     async def __aenter__(self) -> Self:
         return self

@@ -42,7 +42,7 @@ class SyncKVStore:
         Pattern("", separator)
         self._connection = connection
         self._names = Namespace(namespace)
-        self._key = self._names.key
+        self._key = self.stored = self._names.key
         self.separator = separator
 
     @property
@@ -57,7 +57,7 @@ class SyncKVStore:
     @property
     def codec(self) -> str:
         """The name of what writes values."""
-        return self._connection.codec
+        return self._connection.codec.name
 
     # ---- one key
 
