@@ -14,10 +14,10 @@ from diskdict.checksums import crc32
 from diskdict.copying import copy_rest
 from diskdict.files import READ_WRITE_NEW, write_all
 from diskdict.journal import Change, Move, Place, Remove
-from diskdict.layout import TMP
+from diskdict.layout import DATA, TMP
 from diskdict.store import ABSENT, NEVER, OnlyIf
 from diskdict.upkeep import FolderUpkeep
-from diskdict.uploads import Source, Upload, Uploading
+from diskdict.uploads import Located, Source, Upload, Uploading
 
 _PIECE: Final = 1 << 18
 _numbers: Final = itertools.count()
@@ -127,7 +127,7 @@ class FolderUpload(Upload):
             os.close(fd)
 
 
-class FolderStreaming(FolderUpkeep, Uploading):
+class FolderStreaming(FolderUpkeep, Uploading, Located):
     """A folder store as far as values are streams that nobody has in memory as a whole, and move over others."""
 
     def open(self, key: str) -> BinaryIO | None:
@@ -147,6 +147,12 @@ class FolderStreaming(FolderUpkeep, Uploading):
         # Damage is told of, or what has come in its place is given.
         stream.close()
         return super().open(key)
+
+    def location(self, key: str) -> str:
+        import pathlib  # takes a while to load, and only those who ask for a URL need it
+
+        self.finish()
+        return pathlib.Path(self.folder.path, DATA, self.files.path(key)).as_uri()
 
     def upload(self) -> FolderUpload:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Payloads that are written piece by piece: `Upload`, and how a store is given one: `upload_to`."""
+"""Payloads that are written piece by piece: `Upload`, how a store is given one: `upload_to`, and those with URLs."""
 
 from __future__ import annotations
 
@@ -78,6 +78,14 @@ class Uploading(abc.ABC):
     @abc.abstractmethod
     def move_over(self, source: str, target: str) -> bool:
         """Do what the function of this name does."""
+
+
+class Located(abc.ABC):
+    """What a store has whose payloads others can read at a URL."""
+
+    @abc.abstractmethod
+    def location(self, key: str) -> str:
+        """Return the URL of a payload. It need not be there."""
 
 
 class Gathered(Upload):

@@ -217,7 +217,10 @@ class Blobs(Layer):
         return stream
 
     def url_for(self, key: str) -> str:
-        """Return a URL of a value: where its file is, or what the store was told of URLs. It need not be there."""
+        """Return a URL of a value: where its file is, or what the store was told of URLs. It need not be there.
+
+        Behind a wrapper that changes values it is the URL of what that has stored.
+        """
         return self.location(self.check(key))
 
     def __enter__(self) -> Self:

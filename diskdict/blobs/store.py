@@ -22,7 +22,7 @@ from diskdict.ids import MakeId, uuid4
 from diskdict.limits import Limits, checked
 from diskdict.opening import path_of_url
 from diskdict.store import NEVER, NOT_SET, Clock, Stat, Store, Ttl, expiry
-from diskdict.uploads import move_over
+from diskdict.uploads import Located, move_over
 
 UrlOf = Callable[[str], str]
 """Gives the URL of a key."""
@@ -79,7 +79,8 @@ class BlobStore(Blobs):
     default_ttl_secs: int, float or timedelta
         Seconds that a value lives when nothing else is said; for ever by default.
     url: str or callable, optional
-        What `url_for` puts before a key, or a function that gives the URL of a key. By default that of the file.
+        What `url_for` puts before a key, which is percent-encoded, or a function that gives the URL of a key. By
+        default that of the file.
     limits: Limits, optional
         What the store refuses.
     clock: callable
@@ -190,8 +191,9 @@ class BlobStore(Blobs):
             from urllib.parse import quote  # import time, and only for a URL
 
             return self._url + quote(key, safe="")
-        if isinstance(self._over, _BlobDict):
-            return self._over.path_for(key).absolute().as_uri()
+        store = self.store
+        if isinstance(store, Located):
+            return store.location(texts.encode(key))
         raise ValueError("this store has no URLs of its own; give it url=, a prefix or a function")
 
     @property
