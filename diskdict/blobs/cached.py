@@ -28,7 +28,7 @@ class Cached(Wrapper):
     -----
     What is changed here leaves the front before it is changed, and comes back when it is read again: killed at any
     moment, the front has nothing that the store had not. Threads may share it. What others change in the store is not
-    seen while there is a copy: give the front a ``default_ttl_secs`` for that. An expiry is the same in both.
+    seen while there is a copy: give the front a ``default_ttl_secs`` for that. What expires expires in both.
     """
 
     def __init__(self, front: Blobs, store: Blobs) -> None:
@@ -64,8 +64,9 @@ class Cached(Wrapper):
         stat, content = self.store.stat(key), self.store.reading(key)
         if stat is None or content is None:
             return content
+        terms = Terms(self.front.default_ttl_secs, like=stat)
         # A front that is full is one that has no copy.
-        with content, contextlib.suppress(OSError), self.front.writing(key, Terms(like=stat)) as draft:
+        with content, contextlib.suppress(OSError), self.front.writing(key, terms) as draft:
             draft.take(content)
             with self._lock:
                 # What somebody changes meanwhile is not to come back.

@@ -13,7 +13,7 @@ from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import PIECE, Draft
 from diskdict.errors import ConflictError, KeyNotFoundError, LimitError
 from diskdict.limits import Limits
-from diskdict.store import Store
+from diskdict.store import NEVER, Store
 from diskdict.uploads import Source, Upload, upload_to
 
 Expires = Callable[[TtlSecs], float]
@@ -84,7 +84,9 @@ class StoreDraft(Draft):
     def finish(self) -> None:
         self._check_size()
         ttl, meta, like, instead_of = self._terms
-        expires = self._expires(ttl) if like is None else like.expires
+        expires = NEVER if like is not None and ttl is None else self._expires(ttl)
+        if like is not None:
+            expires = min(expires, like.expires)
         meta = meta if like is None else like.meta
         if instead_of is not None:
             text = texts.encode(instead_of)

@@ -17,8 +17,8 @@ TtlSecs = Ttl | Mark
 class Terms(NamedTuple):
     """What a value is stored with.
 
-    ``ttl`` is as people give it. ``like`` is a stat whose expiry and metadata it takes instead. ``instead_of`` is a key
-    that goes in the same moment.
+    ``ttl`` is as people give it. ``like`` is a stat whose expiry, unless a ``ttl`` ends before, and metadata it takes
+    instead. ``instead_of`` is a key that goes in the same moment.
     """
 
     ttl: TtlSecs = None
