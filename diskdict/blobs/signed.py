@@ -27,8 +27,8 @@ class Signed(Sealed):
         The secret, at least 16 bytes: ``secrets.token_bytes(32)``.
     digest: "sha256", "sha512" or "blake2b"
     early: bool
-        Hand out what is read before all of it is verified: reading to the end then raises, where it is not right. By
-        default a value is read twice, and nothing is handed out before it is verified.
+        Hand out what is read before all of it is verified: reading to the end then raises, where it is not right, and
+        so does seeking. By default a value is read twice, and nothing is handed out before it is verified.
 
     Notes
     -----
@@ -87,26 +87,48 @@ class _SignedDraft(Draft):
 
 
 class _Early(io.RawIOBase):
-    """A value that is handed out while it is being verified, from its beginning to its end."""
+    """A value that is handed out while it is being verified; who seeks in it waits until all of it is."""
 
     def __init__(self, content: BinaryIO, key: str, mac: hmac.HMAC, end: int) -> None:
-        self._content, self._key, self._mac, self._left = content, key, mac, end
+        self._content, self._key, self._mac, self._end = content, key, mac, end
+        self._at = 0
         self._verified = False
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._end}[whence]
+        while not self._verified:
+            self._next(PIECE)
+        self._at = self._content.seek(max(0, base + offset))
+        return self._at
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         with memoryview(buffer) as view:
-            piece = self._content.read(min(len(view), self._left))
+            piece = self._next(len(view))
             view[: len(piece)] = piece
-        self._mac.update(piece)
-        self._left -= len(piece)
-        if not piece and not self._verified:
-            if self._left or not hmac.compare_digest(self._mac.digest(), self._content.read()):
-                raise _wrong(self._key)
-            self._verified = True
-        return len(piece)
+            return len(piece)
+
+    def _next(self, most: int) -> bytes:
+        piece = self._content.read(max(0, min(most, self._end - self._at)))
+        self._at += len(piece)
+        if not self._verified:
+            self._mac.update(piece)
+            if not piece and most:
+                self._verify()
+        return piece
+
+    def _verify(self) -> None:
+        if self._at < self._end or not hmac.compare_digest(self._mac.digest(), self._content.read()):
+            raise _wrong(self._key)
+        self._verified = True
 
     def close(self) -> None:
         self._content.close()
