@@ -18,7 +18,7 @@ VALID_KEY_RE_EXTENDED: Final = re.compile(VALID_KEY_REGEXP_EXTENDED)
 
 
 class KeyRule(NamedTuple):
-    """What keys may be: the expression that each has to match, and how to say so. None: any str that is not empty."""
+    """What keys may be: the expression that all of each has to match, and how to say so. None: any but an empty str."""
 
     expression: re.Pattern[str] | None
     told: str
@@ -27,7 +27,7 @@ class KeyRule(NamedTuple):
         """Return a key, or raise InvalidKeyError, which is a TypeError and a ValueError."""
         if type(key) is not str:
             raise InvalidKeyError(f"a key is a str, not {key!r}")
-        if not (key if self.expression is None else self.expression.search(key)):
+        if not (key if self.expression is None else self.expression.fullmatch(key)):
             raise InvalidKeyError(f"not a key here: {key!r}; a key is {self.told}")
         return key
 
@@ -46,7 +46,9 @@ RULES: Final = {
 def rule_of(keys: str | re.Pattern[str]) -> KeyRule:
     """Return the rule of a name, or of an expression that keys have to match from end to end."""
     if isinstance(keys, re.Pattern):
-        return KeyRule(re.compile(rf"\A(?:{keys.pattern})\Z", keys.flags), f"what matches {keys.pattern!r}")
+        if not isinstance(keys.pattern, str):
+            raise TypeError(f"keys are str, and this expression is for bytes: {keys.pattern!r}")
+        return KeyRule(keys, f"what matches {keys.pattern!r}")
     if keys not in RULES:
         raise ValueError(f"unknown rule for keys {keys!r}; there are {', '.join(RULES)}, or give a compiled expression")
     return RULES[keys]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from diskdict import ids
+from diskdict.backends import scheme_of
 from diskdict.blobs.compressed import Compressed
 from diskdict.blobs.face import Blobs
 from diskdict.blobs.store import BlobStore
@@ -49,6 +50,7 @@ _WRAPPERS: Final[dict[str, Callable[[Blobs, str], Blobs]]] = {
     "compress": lambda store, method: Compressed(store, method or None),  # type: ignore[arg-type]  # it checks
 }
 _WITHOUT_ARGUMENT: Final = frozenset({"readonly", "urlencode"})
+_WITHOUT_PARTS: Final = frozenset({"file", "memory"})
 
 
 def open_blobs(url: str) -> Blobs:
@@ -61,26 +63,41 @@ def open_blobs(url: str) -> Blobs:
       what needs a secret is wrapped by code;
     * ``keys=``, ``ids=`` (the name of one of `diskdict.ids`), ``ttl=`` (seconds), ``urls=`` (a prefix): ``keys``,
       ``ids``, ``default_ttl_secs`` and ``url`` of `BlobStore`;
-    * for a folder ``perm=`` (octal), ``durability=``, ``readonly=``, ``create=``, ``timeout=``.
+    * for a folder ``perm=`` (octal), ``durability=``, ``readonly=``, ``create=``, ``timeout=``;
+    * for a server what `diskdict.open_store` takes there.
 
-    ValueError for anything else, ReadOnlyError and the like as the store and its wrappers raise them.
+    What stands for itself though it has a meaning here is percent-encoded, a comma as ``%2C``; ``+`` is no space.
+    ValueError for any other part and for one that comes twice, ReadOnlyError and the like as the store and its wrappers
+    raise them.
+
+    Examples
+    --------
+    >>> with open_blobs("memory:?wrap=urlencode,prefix:tmp/") as blobs:
+    ...     blobs.put("any text, at all", b"...")
+    ...     blobs.store.store.keys()
+    'any text, at all'
+    ['tmp%2Fany%20text%2C%20at%20all']
     """
-    parts = urlsplit(url)
+    place, _, query = url.partition("?")
+    scheme = scheme_of(place)
+    if "#" in url:
+        raise ValueError("the URL of a blob store has no fragment; a # that belongs to a name is %23")
     settings: dict[str, object] = {}
-    wraps, left = [], []
-    for name, text in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)):
+    wrapping, left = [], []
+    for part in query.split("&") if query else ():
+        name, equals, text = part.partition("=")
         if name == "wrap":
-            wraps += text.split(",")
-        elif name in _STORE:
-            setting, read = _STORE[name]
-            settings[setting] = _setting(name, text, read)
-        elif name in _FOLDER and parts.scheme in ("file", ""):
-            settings[name] = _setting(name, text, _FOLDER[name])
+            wrapping += [_wrapping(wrap) for wrap in text.split(",")]
+        elif name in _STORE or (name in _FOLDER and scheme == "file"):
+            setting, read = _STORE.get(name) or (name, _FOLDER[name])
+            if setting in settings or not equals:
+                raise ValueError(f"{name}= comes twice or without a value in the URL of a blob store")
+            settings[setting] = _setting(name, unquote(text, errors="strict"), read)
+        elif scheme in _WITHOUT_PARTS:
+            raise ValueError(f"unknown part {name!r} in the URL of a blob store; there are {', '.join(_known(scheme))}")
         else:
-            left.append((name, text))
-    wrapping = [_wrapping(wrap) for wrap in wraps]
-    place = urlunsplit(parts._replace(query=urlencode(left, quote_via=quote)))
-    store: Blobs = BlobStore(place, **settings)  # type: ignore[arg-type]  # each is read by its name
+            left.append(part)
+    store: Blobs = BlobStore("?".join([place, "&".join(left)] if left else [place]), **settings)  # type: ignore[arg-type]  # each is read by its name
     try:
         for wrapper, argument in wrapping:
             store = wrapper(store, argument)
@@ -88,6 +105,10 @@ def open_blobs(url: str) -> Blobs:
         store.close()
         raise
     return store
+
+
+def _known(scheme: str) -> list[str]:
+    return ["wrap", *_STORE, *(_FOLDER if scheme == "file" else ())]
 
 
 def _setting(name: str, text: str, read: Callable[[str], object]) -> object:
@@ -103,4 +124,4 @@ def _wrapping(wrap: str) -> tuple[Callable[[Blobs, str], Blobs], str]:
         raise ValueError(f"no wrapper {name!r}; there are {', '.join(_WRAPPERS)}")
     if colon and name in _WITHOUT_ARGUMENT:
         raise ValueError(f"the wrapper {name!r} takes nothing behind a colon")
-    return _WRAPPERS[name], argument
+    return _WRAPPERS[name], unquote(argument, errors="strict")

@@ -144,6 +144,14 @@ class ReadOnly(Wrapper):
     def prolong(self, key: str, ttl: TtlSecs) -> bool:  # noqa: ARG002
         raise _refused("write", key)
 
+    @property
+    def default_ttl_secs(self) -> TtlSecs:
+        return self.store.default_ttl_secs
+
+    @default_ttl_secs.setter
+    def default_ttl_secs(self, ttl: TtlSecs) -> None:  # noqa: ARG002
+        raise ReadOnlyError("this store is only to be read: it does not set default_ttl_secs, which others write by")
+
 
 def _refused(what: str, key: str) -> ReadOnlyError:
     return ReadOnlyError(f"this store is only to be read: it does not {what} {key!r}")
@@ -154,13 +162,13 @@ class _MadeIds(Wrapper):
 
     def __init__(self, store: Blobs, template: str, make: ids.MakeId) -> None:
         super().__init__(store)
-        if template.count("{}") != 1 or template.format("") == template:
+        if template.count("{}") != 1:
             raise ValueError(f"a template has {{}} once, where the id goes, not {template!r}")
         self.template = template
         self._make = make
 
     def make_id(self, content: BinaryIO) -> str:
-        return self.template.format(self._make(content))
+        return self.template.replace("{}", self._make(content))
 
 
 class HashIds(_MadeIds):
