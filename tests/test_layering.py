@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "diskdict"
 
 LAYERS = (
-    ("errors",),
+    ("errors", "listening"),
     ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights", "compression"),
     ("store", "zstd", "codecs", "layout", "files", "mutex", "checksums"),
     (
@@ -26,12 +26,14 @@ LAYERS = (
         "quarantine",
         "repeating",
         "info",
+        "recent",
         "refusals",
         "syncing",
         "copying",
         "uploads",
     ),
     (
+        "caching",
         "sidecar",
         "ledger",
         "journal",
@@ -62,7 +64,7 @@ LAYERS = (
         "backends.redis.refusals",
     ),
     ("backends.postgres.pooling", "backends.postgres.rows", "backends.redis.calls"),
-    ("backends.postgres.tables", "backends.redis.links"),
+    ("backends.postgres.tables", "backends.redis.links", "backends.redis.tracking"),
     ("backends.redis.slots",),
     (
         "backends.file",
