@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
+import random
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +17,7 @@ from diskdict import FOREVER, NOT_SET, InvalidKeyError, InvalidValueError, KeyNo
 from diskdict.blobs import Blobs
 
 LARGE = bytes(range(256)) * 5_000
-CONTENTS = [b"", b"\x1b", b"\x1bx", b"\0", b"text", b'{"a":1}', os.urandom(300_000), LARGE]
+CONTENTS = [b"", b"\x1b", b"\x1bx", b"\0", b"text", b'{"a":1}', random.Random(7).randbytes(300_000), LARGE]
 
 
 class BlobContract:
