@@ -85,13 +85,13 @@ def expected(name: str) -> State:
     }[name]
 
 
-def interrupt(folder: Path, name: str) -> tuple[int, list[str]]:
-    """Have Ctrl-C hit a change at each place; return how many these are, and after which of them something is wrong.
+def interrupt(folder: Path, name: str, step: int) -> tuple[int, list[str]]:
+    """Have Ctrl-C hit a change at every `step`-th place; return how many these are, and where something is wrong then.
 
     The next change is to count, and to leave all that was there before it.
     """
     wrong = []
-    for at in itertools.count(1):
+    for at in itertools.count(1, step):
         path = folder / f"{at}.json"
         fill(path)
         before = seen(path)

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from clocks import Clock
 from folders import watched
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvstore_contract import KVStoreContract, MakeKV
 from mapping_contract import Dict, MakeDict, MappingContract
@@ -190,6 +190,7 @@ times = st.floats(0, 4e9) | st.floats(0, 1e308) | st.sampled_from([0.0, 1e-9, 25
 metas = st.none() | st.sampled_from(['{"a":1}', '{"a": 1}', "{}", '{"b":"\ud800"}', "{", "text", '{"$tuple":[1]}'])
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         texts,
@@ -291,6 +292,7 @@ def test_time_is_written_in_another_way(opened: Open, path: Path, time: object) 
         (lambda keys: keys["a"].update(value="\ud800"), "'a'"),
         (lambda keys: keys.update(c=5), "'c'.*5"),
         (lambda keys: keys.update({"$str:\\N{x}": {"value": 1}}), "escape"),
+        (lambda keys: keys.update({"$str:a": {"value": 1}}), "twice"),
     ],
 )
 def test_mistakes_are_named(opened: Open, path: Path, change: Any, said: str) -> None:

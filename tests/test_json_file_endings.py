@@ -139,14 +139,25 @@ def test_killed_at_random_for_long(crew: Crew, tmp_path: Path, ending: str) -> N
     witness(crew, tmp_path / f"store.{ending}", 1_000)
 
 
-@each_change
-def test_interrupted_at_each_place(crew: Crew, tmp_path: Path, name: str) -> None:
-    """By Ctrl-C: the keys that it is not about stay, what is in memory is old or new, and the next change counts."""
+def interrupt(crew: Crew, folder: Path, name: str, step: int) -> None:
     with crew.actor() as actor:
-        places, wrong = actor.ask("jsonfile_child.interrupt(folder, name)", folder=tmp_path, name=name)
-
+        names = {"folder": folder, "name": name, "step": step}
+        places, wrong = actor.ask("jsonfile_child.interrupt(folder, name, step)", **names)
     assert not wrong
     assert places > 50
+
+
+@each_change
+def test_interrupted_at_some_places(crew: Crew, tmp_path: Path, name: str) -> None:
+    """By Ctrl-C: the keys that it is not about stay, what is in memory is old or new, and the next change counts."""
+    interrupt(crew, tmp_path, name, 5)
+
+
+@pytest.mark.torture
+@each_change
+def test_interrupted_at_each_place(crew: Crew, tmp_path: Path, name: str) -> None:
+    """The same at all of them."""
+    interrupt(crew, tmp_path, name, 1)
 
 
 def test_forked_child_has_nothing(crew: Crew, path: Path) -> None:

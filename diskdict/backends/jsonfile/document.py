@@ -98,8 +98,6 @@ def read(content: bytes, path: str, changed: float) -> Document:
         _only(head, frozenset({"format", "codec", "last"}))
         codec, last = cast(str, _the(str, head["codec"])), _number(head["last"], least=0)
         return _Reading(last, changed).document(codec, cast(dict[str, object], _the(dict, document["keys"])))
-    except FormatError:
-        raise
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise FormatError(f"{path} cannot be understood: {_said(error)}") from error
 
@@ -117,10 +115,13 @@ class _Reading:
             found[name] for found in entries.values() if isinstance(found, dict) for name in _NUMBERS & found.keys()
         ]
         self._last = max([self._last, *map(_number, given)])
-        records = {}
+        records: dict[str, Record] = {}
         for name, found in entries.items():
             try:
-                records[_text(name)] = self._record(found)
+                key = _text(name)
+                if key in records:
+                    raise ValueError("it is there twice, once with escapes")
+                records[key] = self._record(found)
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise ValueError(f"the entry {name!r}: {_said(error)}") from error
         in_order = sorted(records.items(), key=lambda item: item[1].order)
