@@ -40,6 +40,7 @@ from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
 
 if TYPE_CHECKING:
+    from diskdict import ids
     from diskdict.blobs import BlobStore, open_blobs
     from diskdict.kv.kvstore import KVStore
     from diskdict.kv.moving import migrate_store, migrate_store_sync
@@ -49,6 +50,7 @@ else:
     _WHEN_ASKED = {
         "AsyncDurableQueue": "diskdict.queues.asynchronous",
         "BlobStore": "diskdict.blobs",
+        "ids": "diskdict.ids",
         "KVStore": "diskdict.kv.kvstore",
         "migrate_store": "diskdict.kv.moving",
         "migrate_store_sync": "diskdict.kv.moving",
@@ -60,7 +62,8 @@ else:
         if name not in _WHEN_ASKED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         # asyncio and streams take longer to load than all else, and most have no need of them.
-        globals()[name] = getattr(importlib.import_module(_WHEN_ASKED[name]), name)
+        module = importlib.import_module(_WHEN_ASKED[name])
+        globals()[name] = module if name == "ids" else getattr(module, name)
         return globals()[name]
 
 
@@ -108,6 +111,7 @@ __all__ = [
     "SyncKVStore",
     "VerificationError",
     "get_instance",
+    "ids",
     "migrate_store",
     "migrate_store_sync",
     "open_blobs",
