@@ -129,7 +129,9 @@ def test_operations_on_one_key_do_not_count_the_others() -> None:
         def count(self) -> int:
             raise AssertionError
 
-    kv = SyncKVStore(Connection(lambda _: Uncounted(), path=None, codec="json", default_ttl=None, cleanup_interval=None))
+    kv = SyncKVStore(
+        Connection(lambda _: Uncounted(), path=None, codec="json", default_ttl=None, cleanup_interval=None)
+    )
 
     kv.set("k", 1)
     assert kv.increment("k") == 2
