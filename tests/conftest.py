@@ -130,6 +130,13 @@ def loops_have_their_pipe() -> None:
         import_module("uvloop").new_event_loop().close()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def obstore_has_its_runtime() -> None:
+    """The first request of a process starts it, and it keeps what it listens on for good: not a leak of that test."""
+    if find_spec("obstore"):
+        import_module("obstore").put(import_module("obstore.store").MemoryStore(), "first", b"")
+
+
 @pytest.fixture(autouse=True)
 def no_descriptor_leak() -> Iterator[None]:
     before = open_descriptors()

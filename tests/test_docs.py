@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 from conftest import Announce
 from docutils.core import publish_doctree
+from moto_server import Bucket, s3_server
 from postgres_server import server_or_skip
 from redis_server import Server, require_redis
 
@@ -33,6 +34,7 @@ DOCUMENTS = [*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst"), *ROOT.glob("benchmar
 SERVERS = {
     "redis://127.0.0.1:6379": "redis_url",
     "postgresql://me:secret@localhost/mydb": "postgres_url",
+    "s3://my-bucket/app?region=eu-central-1": "s3_url",
 }
 """The servers of a reader, and the fixtures that have one in their place."""
 UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
@@ -122,6 +124,15 @@ def postgres_url(announce: Announce) -> Iterator[str]:
     """A server in place of the reader's."""
     for server in server_or_skip(announce):
         yield server.url()
+
+
+@pytest.fixture
+def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server in place of the reader's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with s3_server() as endpoint:
+        yield Bucket(endpoint, "my-bucket").url("app")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

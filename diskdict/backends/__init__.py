@@ -23,6 +23,9 @@ BACKENDS: Final = {
     "rediss": "diskdict.backends.redis.store",
     "redis+cluster": "diskdict.backends.redis.store",
     "rediss+cluster": "diskdict.backends.redis.store",
+    "s3": "diskdict.backends.objects.store",
+    "gs": "diskdict.backends.objects.store",
+    "az": "diskdict.backends.objects.store",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 _ONE_FILE: Final = "diskdict.backends.jsonfile.store"

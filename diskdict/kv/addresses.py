@@ -34,6 +34,11 @@ _SERVERS: Final = {
     "redis": _Server("redis", "db", ("prefix",)),
     "postgres": _Server("postgresql", "database", ("table",)),
 }
+_BUCKETS: Final = {
+    "s3": _Server("s3", "bucket", ("prefix", "region", "endpoint")),
+    "gcs": _Server("gs", "bucket", ("prefix", "endpoint")),
+    "azure": _Server("az", "bucket", ("prefix", "endpoint", "account")),
+}
 _LOCAL: Final = {
     "memory": frozenset[str](),
     "file": frozenset({"path", "format", "compression"}),
@@ -46,15 +51,20 @@ _SERVER_SETTINGS: Final = frozenset({"host", "port", "user", "password"})
 def address_of(backend: str, config: Config | None) -> Address:
     """Return where a store is; ValueError for a backend or a setting that there is not."""
     given = dict(config or {})
-    server = _SERVERS.get(backend)
-    if server is None and backend not in _LOCAL:
-        raise ValueError(f"no backend {backend!r}; there are {', '.join(map(repr, [*_LOCAL, *_SERVERS]))}")
-    known = _LOCAL[backend] if server is None else _SERVER_SETTINGS | {server.path, *server.query}
+    server, bucket = _SERVERS.get(backend), _BUCKETS.get(backend)
+    if server is None and bucket is None and backend not in _LOCAL:
+        raise ValueError(f"no backend {backend!r}; there are {', '.join(map(repr, [*_LOCAL, *_SERVERS, *_BUCKETS]))}")
+    if bucket is not None:
+        known = frozenset({bucket.path, *bucket.query})
+    else:
+        known = _LOCAL[backend] if server is None else _SERVER_SETTINGS | {server.path, *server.query}
     unknown = sorted(map(str, given.keys() - known))
     if unknown:
         raise ValueError(f"the backend {backend!r} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
     if server is not None:
         return Address(_of_server(server, given))
+    if bucket is not None:
+        return Address(f"{bucket.scheme}://{quote(_text(backend, given), safe='')}{_query(bucket, given)}")
     if backend == "file":
         form, compression = (_choice(given, name, choices) for name, choices in _CHOICES.items())
         return Address(_text(backend, given), form, compression)
@@ -67,14 +77,18 @@ def _of_server(server: _Server, given: Config) -> str:
     if password is not None:
         account += f":{quote(str(password), safe='')}"
     port = f":{given['port']}" if "port" in given else ""
-    query = urlencode({name: str(given[name]) for name in server.query if name in given})
     place = f"{account}@" if account else ""
     path = quote(str(given.get(server.path, "")), safe="")
-    return f"{server.scheme}://{place}{given.get('host', 'localhost')}{port}/{path}" + (f"?{query}" if query else "")
+    return f"{server.scheme}://{place}{given.get('host', 'localhost')}{port}/{path}{_query(server, given)}"
+
+
+def _query(server: _Server, given: Config) -> str:
+    query = urlencode({name: str(given[name]) for name in server.query if name in given})
+    return f"?{query}" if query else ""
 
 
 def _text(backend: str, given: Config) -> str:
-    name = "path" if backend == "file" else "url"
+    name = "bucket" if backend in _BUCKETS else "path" if backend == "file" else "url"
     if name not in given:
         raise ValueError(f"the backend {backend!r} takes config={{{name!r}: …}}")
     return str(given[name])

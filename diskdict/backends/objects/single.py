@@ -1,0 +1,224 @@
+"""A store of objects, as far as it reads and changes one key, and knows of all: `Single`."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from diskdict.backends.objects.bucket import Bucket
+from diskdict.backends.objects.cells import Cells
+from diskdict.backends.objects.commits import Commits
+from diskdict.backends.objects.crew import Crew
+from diskdict.backends.objects.lines import Line, record_of, stat_of
+from diskdict.backends.objects.manifest import Manifest
+from diskdict.backends.objects.puts import Put
+from diskdict.backends.objects.seeing import View
+from diskdict.limits import Limits, checked
+from diskdict.messages import Listed
+from diskdict.mutex import LockLike, mutation_locks
+from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as Client
+
+_STREAMED: Final = 1 << 20
+"""Bytes from which a payload is read as it comes."""
+_REMOVAL: Final = 600.0
+"""Seconds that the removal of an object may take by a client whose patience is not known."""
+
+
+class Single(Store):
+    """What `ObjectStore` is made with, and does with one key."""
+
+    shared = True
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        prefix: str = "",
+        server: str | None = None,
+        codec: str = "json",
+        clock: Clock = time.time,
+        lock: LockLike | None = None,
+        limits: Limits | None = None,
+        removal: float = _REMOVAL,
+        monotonic: Clock = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.clock = clock
+        self._bucket = Bucket(client, prefix, server or str(client))
+        self._manifest = Manifest(self._bucket, codec)
+        self._cells = Cells(self._bucket, removal, monotonic=monotonic, sleep=sleep)
+        self._crew = Crew()
+        self._commits = Commits(self._cells, clock, self._crew)
+        self._limits = checked(limits)
+        self._changing, self._alone = mutation_locks(lock)
+        if self._limits.total_bytes is not None:
+            self._changing = self._alone
+        self._changes = 0
+
+    # ---- one key
+
+    def get(self, key: str) -> Record | None:
+        self._manifest.meet()
+        return self._record(key, self._cells.read(key))
+
+    def stat(self, key: str) -> Stat | None:
+        self._manifest.meet()
+        return self._live(self._cells.look(key))
+
+    def contains(self, key: str) -> bool:
+        return self.stat(key) is not None
+
+    def spelling(self, key: str) -> str:
+        if isinstance(key, Listed):
+            return key.spelling
+        stat = self.stat(key)
+        return key if stat is None or stat.spelling is None else stat.spelling
+
+    def open(self, key: str) -> BinaryIO | None:
+        stat = self.stat(key)
+        payload = None if stat is None or stat.size < _STREAMED else self._cells.streamed(key)
+        return super().open(key) if payload is None else cast(BinaryIO, io.BufferedReader(payload, _STREAMED))
+
+    def _live(self, view: View) -> Stat | None:
+        return None if view.stat is None or view.stat.expires <= self.clock() else view.stat
+
+    def _record(self, key: str, view: View) -> Record | None:
+        stat = self._live(view)
+        return None if stat is None else record_of(key, stat, view.payload)
+
+    def _views(self, key: str) -> Iterator[tuple[View, bool]]:
+        """Yield what is there, as it was when it was last seen here and then as it is now; and which of both it is."""
+        known = self._cells.known(key)
+        if known is not None:
+            yield known, False
+        while True:
+            yield self._cells.settled(key, whole=False), True
+
+    def put(
+        self,
+        key: str,
+        payload: bytes,
+        *,
+        expires: float = NEVER,
+        meta: str | None = None,
+        spelling: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
+    ) -> int | None:
+        wanted = Put(payload, expires, meta, spelling, created)
+        with self._changing():
+            self._manifest.make()
+            if only_if is None and not self._bucket.understood().conditions:
+                return self._overwrite(key, wanted)
+            for view, fresh in self._views(key):
+                old = self._live(view)
+                if _holds(only_if, old):
+                    self._make_room(len(payload) - (0 if old is None else old.size))
+                    record = wanted.over(old, self.clock(), self._cells.numbers.next(old.version if old else 0))
+                    if self._write(key, record, view):
+                        self._changes += old is None
+                        return record.version
+                elif fresh:
+                    break
+        return None
+
+    def _write(self, key: str, record: Record, view: View) -> bool:
+        line = Line(record.version, record=stat_of(record))
+        done = self._cells.write(key, line, view.stamp, record.payload) is not None
+        if done:
+            self._cells.apart.discard(key, view.stat)
+        return done
+
+    def _overwrite(self, key: str, wanted: Put) -> int:
+        old = self._live(self._cells.look(key))
+        self._make_room(len(wanted.payload) - (0 if old is None else old.size))
+        record = wanted.over(old, self.clock(), self._cells.numbers.next())
+        self._cells.overwrite(key, Line(record.version, record=stat_of(record)), record.payload)
+        self._cells.apart.discard(key, old)
+        self._changes += old is None
+        return record.version
+
+    def amend(
+        self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
+    ) -> int | None:
+        with self._changing():
+            self._manifest.make()
+            while True:
+                view = self._cells.settled(key, whole=True)
+                record = self._record(key, view)
+                if record is None or not _holds(only_if, record):
+                    return None
+                if expires is not None:
+                    record = record._replace(expires=expires)
+                if meta is not None:
+                    record = record._replace(meta=meta or None)
+                record = record._replace(version=self._cells.numbers.next(record.version))
+                if self._write(key, record, view):
+                    return record.version
+
+    def delete(self, key: str, *, only_if: int | None = None) -> bool:
+        with self._changing():
+            self._manifest.meet()
+            if only_if is None and not self._bucket.understood().conditions:
+                return self._drop(key)
+            for view, fresh in self._views(key):
+                old = self._live(view)
+                if old is not None and _holds(only_if, old):
+                    if self._removed(view):
+                        self._changes += 1
+                        return True
+                elif fresh:
+                    break
+        return False
+
+    def _removed(self, view: View) -> bool:
+        done = view.stamp is not None and self._cells.remove(view.key, view.stamp)
+        if done:
+            self._cells.apart.discard(view.key, view.stat)
+        return done
+
+    def _drop(self, key: str) -> bool:
+        there = self._live(self._cells.look(key))
+        if there is not None:
+            self._cells.drop(key)
+            self._cells.apart.discard(key, there)
+            self._changes += 1
+        return there is not None
+
+    # ---- what is there in all
+
+    def _stats(self, prefix: str = "") -> list[tuple[str, Stat]]:
+        """Return all records whose keys begin with `prefix`, the expired too."""
+        return [(view.key, view.stat) for view in self._seen(prefix) if view.stat is not None]
+
+    def _seen(self, prefix: str) -> list[View]:
+        self._manifest.meet()
+        listed = list(self._cells.listed(prefix))
+        known = {name: view for name, view in listed if view is not None}
+        missing = [name for name, view in listed if view is None]
+        known.update(zip(missing, self._crew.each(self._cells.described, missing), strict=True))
+        return [view for view in known.values() if view.key.startswith(prefix)]
+
+    def _make_room(self, growth: int) -> None:
+        allowed = self._limits.total_bytes
+        if allowed is not None and growth > 0 and self._total() + growth > allowed:
+            self.sweep()
+            self._limits.check_total(self._total() + growth)
+
+    def _make_room_for(self, payloads: Mapping[str, bytes]) -> None:
+        if self._limits.total_bytes is not None:
+            there = self.get_many(payloads)
+            old = sum(len(record.payload) for record in there.values())
+            self._make_room(sum(map(len, payloads.values())) - old)
+
+    def _total(self) -> int:
+        return sum(stat.size for _, stat in self._stats())
+
+
+def _holds(only_if: OnlyIf, old: Record | Stat | None) -> bool:
+    return only_if is None or only_if == (ABSENT if old is None else old.version)
