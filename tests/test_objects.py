@@ -11,6 +11,7 @@ from typing import Any
 
 import obstore
 import pytest
+from ceph_server import PASSWORD, USER, ceph_server, make_bucket, require_ceph
 from clocks import Clock
 from crew import Crew
 from kvstore_contract import KVStoreContract, MakeKV
@@ -18,6 +19,7 @@ from mapping_contract import Dict, MakeDict, MappingContract
 from moto_server import Bucket, s3_server
 from obstore.store import MemoryStore
 from store_contract import MakeStore, StoreContract
+from tallies import Announce
 
 from diskdict import KVStore, open_dict
 from diskdict.backends import open_store
@@ -183,3 +185,45 @@ def test_nothing_is_lost_by_who_is_killed(bucket: Bucket, crew: Crew, kills: int
         for account in accounts:
             d.increment(account)
         assert sum(d.values()) == 808
+
+
+# ---- Ceph
+
+
+@pytest.fixture(scope="module")
+def ceph(tmp_path_factory: pytest.TempPathFactory, announce: Announce) -> Iterator[str]:
+    """Gives the beginning of the URLs of stores, and their end."""
+    require_ceph(announce)
+    with ceph_server(tmp_path_factory.mktemp("ceph")) as endpoint:
+        make_bucket(endpoint, "bucket")
+        yield endpoint
+
+
+@pytest.fixture
+def as_user_of_ceph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", USER)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+
+
+def in_ceph(endpoint: str) -> str:
+    return f"s3://bucket/test{next(_prefixes)}?endpoint={endpoint}&region=default"
+
+
+@pytest.mark.torture
+@pytest.mark.usefixtures("as_user_of_ceph")
+class TestObjectStoreInCeph(StoreContract):
+    """The contract on a server that wants ETags without quotes."""
+
+    @pytest.fixture
+    def make_store(self, ceph: str, keep: Callable[[Store], Store]) -> MakeStore:
+        return lambda clock, **options: keep(open_store(in_ceph(ceph), codec="raw", clock=clock, **options))
+
+
+@pytest.mark.torture
+@pytest.mark.usefixtures("as_user_of_ceph")
+class TestObjectDictInCeph(_DictContract):
+    """The contract on a server that wants ETags without quotes."""
+
+    @pytest.fixture
+    def made(self, ceph: str) -> Callable[..., Store]:
+        return lambda **options: open_store(in_ceph(ceph), **options)
