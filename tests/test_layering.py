@@ -173,7 +173,7 @@ LAYERS = (
 
 INSIDE_FUNCTIONS = {
     "dbm": "import time, and only for who imports such a file",
-    "diskdict": "an optional extra, which what serves needs; import time, and only for who uses asyncio",
+    "diskdict": "an optional extra, which what serves needs; import time, and only for asyncio and for files by key",
     "decimal": "import time, and only where such a value is met",
     "hashlib": "import time, and only for a key too long for a file name",
     "pathlib": "import time, and only for those who ask for a path",

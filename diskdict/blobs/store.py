@@ -38,7 +38,7 @@ class FolderOptions(TypedDict, total=False):
     perm: int | None
 
 
-class _Exact:
+class Exact:
     """Bytes as they are, empty ones too."""
 
     name: Final = "bytes"
@@ -54,7 +54,7 @@ class _Exact:
         return payload
 
 
-class _BlobDict(DiskDict[str, bytes]):
+class BlobDict(DiskDict[str, bytes]):
     """The dict in the folder of a `BlobStore`."""
 
     _kind: ClassVar[str] = "blobs"
@@ -134,21 +134,21 @@ class BlobStore(Blobs):
         self._clock = clock
         self._over = self._opened()
 
-    def _opened(self) -> _BlobDict | Store:
+    def _opened(self) -> BlobDict | Store:
         where = self._where
         if not isinstance(where, Store) and scheme_of(where) == "file":
             limits = self._limits if any(self._limits) else None
-            made = _BlobDict(path_of_url(where), codec=_Exact(), limits=limits, clock=self._clock, **self._options)
+            made = BlobDict(path_of_url(where), codec=Exact(), limits=limits, clock=self._clock, **self._options)
             self._limits = made.folder.limits
             return made
         if self._options:
             raise ValueError(f"{next(iter(self._options))!r} is for folders; this store is in none")
-        return where if isinstance(where, Store) else open_store(where, codec=_Exact.name, clock=self._clock)
+        return where if isinstance(where, Store) else open_store(where, codec=Exact.name, clock=self._clock)
 
     @property
     def store(self) -> Store:
         """The records."""
-        return self._over.folder if isinstance(self._over, _BlobDict) else self._over
+        return self._over.folder if isinstance(self._over, BlobDict) else self._over
 
     def check(self, key: object) -> str:
         return self._rule.check(key)
@@ -218,7 +218,7 @@ class BlobStore(Blobs):
         state = self.__dict__.copy()
         if isinstance(self._where, Store):
             raise TypeError("a blob store over a store that was given cannot be pickled; one over a path or URL can")
-        if not isinstance(self._over, _BlobDict):
+        if not isinstance(self._over, BlobDict):
             del state["_over"]
         return state
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import cast
 
-from diskdict import DiskDict, FormatError, open_store
+from diskdict import DiskDict, FormatError, manifest, open_store
 from diskdict.backends import BACKENDS, scheme_of
 from diskdict.cli.failures import UsageError
 from diskdict.cli.parsing import Options, store_of
 from diskdict.core import StoreDict
+from diskdict.disk import absolute
+from diskdict.files import Folder as OpenFolder
+from diskdict.manifest import Manifest
 from diskdict.opening import is_one_file, path_of_url
 from diskdict.store import Store
 
@@ -84,6 +88,15 @@ def _path_of(place: str) -> str | None:
     return os.path.expanduser(path_of_url(place)) if scheme == "file" else None
 
 
+def manifest_of(path: str) -> Manifest | None:
+    """Return what a folder says of itself, None where no store is."""
+    try:
+        with closing(OpenFolder(absolute(path))) as folder:
+            return manifest.load(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def store_at(options: Options, place: str, codec: str, *, create: bool) -> Store:
     """Open a store that is no folder."""
     path = file_of(place, create=create)
@@ -99,10 +112,23 @@ def _dict(options: Options, *, create: bool = False) -> Dict:
 
 
 def _folder(options: Options, path: str, *, readonly: bool = False, create: bool = False) -> Folder:
+    found = manifest_of(path)
+    if found is not None and found.kind == "blobs":
+        if create:
+            raise UsageError(
+                f"{path} has files by key (kind 'blobs'), which BlobStore puts there and this command does not"
+            )
+        return _blobs(options, path, readonly=readonly)
     try:
         return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
     except FileNotFoundError:
         raise UsageError(f"{path}: no store is here") from None
+
+
+def _blobs(options: Options, path: str, *, readonly: bool) -> Folder:
+    from diskdict.blobs.store import BlobDict, Exact
+
+    return cast(Folder, BlobDict(path, codec=Exact(), readonly=readonly, create=False, timeout=options.timeout))
 
 
 @contextmanager

@@ -5,16 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 
 from diskdict import FormatError
-from diskdict import manifest as manifests
 from diskdict.backends.file import FolderStore
 from diskdict.cli import printing
-from diskdict.cli.access import codec_hint, folder_of, store_at
+from diskdict.cli.access import codec_hint, folder_of, manifest_of, store_at
 from diskdict.cli.failures import FINE, UsageError
 from diskdict.cli.parsing import Commands, Options, add_json, add_timeout, count
 from diskdict.cli.screen import bar
 from diskdict.compression import compression_behind, split
 from diskdict.disk import absolute
-from diskdict.files import Folder
 from diskdict.manifest import Manifest
 from diskdict.migrate import migrate as copy
 from diskdict.store import Store
@@ -74,13 +72,9 @@ def _manifest(place: str) -> Manifest | None:
     path = folder_of(place)
     if path is None:
         return None
-    try:
-        with closing(Folder(absolute(path))) as folder:
-            found = manifests.load(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    found = manifest_of(path)
     if found is not None and found.kind not in KINDS:
-        raise UsageError(f"{place}: a store of kind {found.kind!r} has no keys that could be copied")
+        raise UsageError(f"{place}: a store of kind {found.kind!r} is not copied by this command")
     return found
 
 
