@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Final, cast
 from zlib import crc32
 
+from diskdict.criteria import Criteria
 from diskdict.listening import Telling
 from diskdict.lock import abandon_after_fork
 from diskdict.recent import CacheStats, Found, Kept, Recent
@@ -237,6 +238,12 @@ class CachedStore(Store):
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         return self.base.scan(prefix, reverse=reverse)
+
+    def scan_like(self, pieces: Sequence[str]) -> Iterator[str]:
+        return self.base.scan_like(pieces)
+
+    def scan_meta(self, prefix: str, criteria: Criteria) -> Iterator[tuple[str, str]] | None:
+        return self.base.scan_meta(prefix, criteria)
 
     def scan_keys(self) -> Iterator[str] | None:
         return self.base.scan_keys()

@@ -43,7 +43,8 @@ class Pattern:
 
     Notes
     -----
-    Each key that matches begins with one of the texts in ``prefixes``.
+    Each key that matches is one of ``shapes``: the pieces of it with anything between them, so that it begins with the
+    first and ends with the last, or is the only one. No piece that is a first one begins with another.
     """
 
     def __init__(self, text: str, separator: str = ".") -> None:
@@ -51,7 +52,7 @@ class Pattern:
             raise ValueError(f"a separator is text without any of *?[]{{}},!\\, not {separator!r}")
         parts = list(_expanded(text))
         self.text = text
-        self.prefixes = _without_longer({_prefix(part) for part in parts})
+        self.shapes = _without_longer({_shape(part, separator) for part in parts})
         self._match = re.compile("|".join(_regex(part, separator) for part in parts), re.DOTALL).fullmatch
 
     def matches(self, key: str) -> bool:
@@ -100,22 +101,33 @@ def _first_braces(text: str) -> tuple[int, list[str], int] | None:
 _TOKEN: Final = re.compile(r"\\.|\*+|\?|\[(?:!\]|!|\])?[^]]*\]|.", re.DOTALL)
 
 
-def _prefix(text: str) -> str:
-    """Return what every key begins with that a pattern without braces matches."""
-    taken = []
-    for found in _TOKEN.finditer(text):
-        piece = found[0]
-        if piece[0] in "*?" or (piece[0] == "[" and len(piece) > 1):
-            break
-        taken.append(piece[-1])
-    return "".join(taken)
+def _shape(text: str, separator: str) -> tuple[str, ...]:
+    """Return the pieces of every key that a pattern without braces matches."""
+    pieces = [""]
+    for number, (_, tokens) in enumerate(_chunks(text, separator)):
+        if number:
+            pieces.append("")
+        for piece in tokens:
+            if _is_wild(piece):
+                pieces.append("")
+            else:
+                pieces[-1] += piece[-1]
+    first, *others = pieces
+    return (first, *filter(None, others[:-1]), *others[-1:])
 
 
-def _without_longer(prefixes: set[str]) -> tuple[str, ...]:
-    kept: list[str] = []
-    for prefix in sorted(prefixes):
-        if not kept or not prefix.startswith(kept[-1]):
-            kept.append(prefix)
+def _is_wild(piece: str) -> bool:
+    return piece[0] in "*?" or (piece[0] == "[" and len(piece) > 1)
+
+
+def _without_longer(shapes: set[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    kept: list[tuple[str, ...]] = []
+    for shape in sorted(shapes):
+        if not kept or not shape[0].startswith(kept[-1][0]):
+            kept.append(shape)
+        else:
+            # Several begin alike, and that is all that is known of them together.
+            kept[-1] = (kept[-1][0], "")
     return tuple(kept)
 
 
@@ -172,7 +184,7 @@ def _segments(tokens: list[str], separator: str) -> list[list[list[str]]]:
     segments: list[list[list[str]]] = [[[]]]
     literal = ""
     for piece in [*tokens, ""]:
-        if piece and piece[0] not in "*?" and (piece[0] != "[" or len(piece) == 1):
+        if piece and not _is_wild(piece):
             literal += piece[-1]
             continue
         head, *others = literal.split(separator)

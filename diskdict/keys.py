@@ -91,6 +91,11 @@ def decode(text: str) -> Key:
     return key
 
 
+def escaped(text: str) -> str:
+    """Return a part of a str as it stands in the text of a tuple that has the str."""
+    return text.translate(_ESCAPES)
+
+
 def _write(key: object, atom: Callable[[object], str]) -> str:
     if type(key) is not tuple:
         return atom(key)
@@ -102,7 +107,7 @@ def _write(key: object, atom: Callable[[object], str]) -> str:
                 parts.append("(")
                 levels.append(iter(element))
                 break
-            parts.append(atom(element).translate(_ESCAPES) + ",")
+            parts.append(escaped(atom(element)) + ",")
         else:
             parts.append("),")
             levels.pop()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import abc
 import io
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from enum import Enum
 from typing import BinaryIO, Final, Literal, NamedTuple
 
+from diskdict.criteria import Criteria
 from diskdict.errors import ConflictError, CorruptValueError
 
 Clock = Callable[[], float]
@@ -89,8 +90,7 @@ def expiry(ttl: Ttl, default: Ttl, now: float) -> float:
     ``ttl`` is seconds (int, float or timedelta), `FOREVER`, or None for ``default``. Anything else, and negative, NaN
     and infinite numbers, are a ValueError.
     """
-    if ttl is None:
-        ttl = default
+    ttl = default if ttl is None else ttl
     if ttl is None or ttl is FOREVER:
         return NEVER
     return now + seconds(ttl)
@@ -98,8 +98,7 @@ def expiry(ttl: Ttl, default: Ttl, now: float) -> float:
 
 def seconds(ttl: Ttl) -> float:
     """Return a time-to-live as a float of seconds, or raise a ValueError that names it."""
-    if isinstance(ttl, timedelta):
-        ttl = ttl.total_seconds()
+    ttl = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 <= ttl < math.inf:
         raise ValueError(f"a ttl is seconds from 0 (int, float, timedelta), FOREVER or None, not {ttl!r}")
     try:
@@ -182,6 +181,14 @@ class Store(abc.ABC):
         """
         return None
 
+    def scan_like(self, pieces: Sequence[str]) -> Iterator[str]:
+        """Return what `scan` returns, at least those texts that are `pieces` with anything between them."""
+        return self.scan(pieces[0])
+
+    def scan_meta(self, prefix: str, criteria: Criteria) -> Iterator[tuple[str, str]] | None:  # noqa: ARG002
+        """Return, in order, keys that begin so with their metadata, at least where it fits; None: ask for each."""
+        return None
+
     @abc.abstractmethod
     def contains(self, key: str) -> bool:
         """Return whether a live record is there."""
@@ -232,9 +239,8 @@ class Store(abc.ABC):
         """Return keys in their order, in groups that one `commit` may change: all, where they lie in one place."""
         return [list(keys)]
 
-    def check_growth(self, growth: int) -> None:  # noqa: ARG002  # for stores that have such a limit
+    def check_growth(self, growth: int) -> None:  # noqa: B027  # for stores that have such a limit
         """Raise LimitError where the store may not become `growth` bytes larger."""
-        return
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -254,22 +260,19 @@ class Store(abc.ABC):
 
     def open(self, key: str) -> BinaryIO | None:
         """Return a stream over the payload as it is now, or None. A later put does not change what it gives."""
-        payload = self.read(key)
-        return None if payload is None else io.BytesIO(payload)
+        return None if (payload := self.read(key)) is None else io.BytesIO(payload)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return the live records among `keys`."""
-        found = ((key, self.get(key)) for key in keys)
-        return {key: record for key, record in found if record is not None}
+        return {key: record for key in keys if (record := self.get(key)) is not None}
 
     def put_many(
         self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
     ) -> None:
         """Put each payload, with its spelling if it has one. Atomic for each key, not for all unless `shared`."""
-        spelled = spellings or {}
         with self.exclusive():
             for key, payload in payloads.items():
-                self.put(key, payload, expires=expires, spelling=spelled.get(key))
+                self.put(key, payload, expires=expires, spelling=(spellings or {}).get(key))
 
     def delete_many(self, keys: Iterable[str]) -> dict[str, bool]:
         """Delete each key; say for each whether it was there. Atomic as `put_many` is."""

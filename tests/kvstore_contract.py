@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
+import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from clocks import Clock
 
 from diskdict import FOREVER, ClosedError, InvalidKeyError, InvalidValueError, KVStore
+from diskdict.criteria import fits
+from diskdict.hierarchy import Pattern
 
 MakeKV = Callable[..., KVStore]
 
@@ -195,6 +200,43 @@ class KVStoreContract:
         assert kv.delete_pattern("app.**") == 3
         assert kv.count_pattern() == 4
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_patterns_match_what_the_matcher_says(self, kv: Face, seed: int) -> None:
+        """Whatever a backend looks at by itself: keys and patterns at random, in a namespace and in none."""
+        chance = random.Random(seed)
+        pieces = [
+            "a",
+            "b",
+            "ab",
+            ".",
+            ".",
+            "%",
+            "_",
+            "\\",
+            "'",
+            "(",
+            ",",
+            ")",
+            "=",
+            "é",
+            "\U0001f600",
+            "\ud800",
+            "\0",
+            "\n",
+        ]
+        wild = [*pieces, "*", "**", "**.", "?", "[ab%]", "[!a]", "{a,b}", "{.a*,=}", "\\*"]
+        keys = list(dict.fromkeys("".join(chance.choices(pieces, k=chance.randrange(6))) for _ in range(150)))
+        inside = kv.named("na,m(e")
+        for each in (kv, inside):
+            each.set_many(dict.fromkeys(keys, 0))
+
+        for _ in range(25):
+            pattern = Pattern("".join(chance.choices(wild, k=chance.randrange(1, 6))))
+            expected = [key for key in keys if pattern.matches(key)]
+            for each in (kv, inside):
+                assert sorted(each.keys(pattern.text)) == sorted(expected), pattern.text
+                assert each.count_pattern(pattern.text) == len(expected)
+
     def test_tree(self, kv: Face) -> None:
         """What is below a prefix, one step and all the way."""
         kv.set_many(dict.fromkeys(["a", "a.b", "a.c.d", "e"], 0))
@@ -249,6 +291,51 @@ class KVStoreContract:
         assert kv.find(tags="finance") == ["a", "b"]
         assert kv.find(tags="finance", year=2026) == ["a"]
         assert kv.find(tags="nothing") == []
+        assert kv.find() == ["a", "b", "c"]
+
+    def test_find_compares_as_python_does(self, kv: Face) -> None:
+        """Each value finds those that equal it and those that have it, whatever a backend looks at by itself."""
+        values = [
+            *("x", "", "1", "true", "a\0", "a\ufffd", "\ud800", 'quo"te', "back\\slash", "é", "%"),
+            *(None, True, False, 0, 1, -1, 1.0, -0.0, 0.1, 2**53, 2**53 + 1, float(2**53), 2**70, 1e308, int(1e308)),
+            *(
+                Decimal("1.0"),
+                Decimal("0.1"),
+                Decimal.from_float(0.1),
+                math.inf,
+                b"x",
+                datetime(2026, 1, 1),
+                {"a": 1},
+                {"$a": 1},
+            ),
+            *(["x", 1], [], [["x"]], ("x", None), {"x", 1.5}, frozenset([True]), [Decimal(1), b"x"], ["a\0"]),
+        ]
+        inside = kv.named("n")
+        for number, value in enumerate(values):
+            inside.set(f"k{number}", 0, {"v": value, "n": number})
+        kv.set("other", 0, {"v": "x"})
+
+        for wanted in values:
+            fitting = [f"k{number}" for number, value in enumerate(values) if fits({"v": value}, {"v": wanted})]
+            assert inside.find(v=wanted) == fitting, wanted
+        assert inside.find(v="x", n=0) == ["k0"]
+        assert inside.find(v="x", n=1) == []
+        assert kv.find(v="x") == ["other"]
+
+    def test_find_by_fields_of_any_name(self, kv: Face) -> None:
+        """What would mean something else in a query is a name."""
+        for name in ("$", 'a"b', "a.b", "a\\", "a\0", "", "[*]", "é", "\ud800", "x" * 3000):
+            kv.set(f"key {name}", 0, {name: "v", "n": 1})
+            kv.set("other", 0, {name: "w"})
+
+            assert kv.find(**{name: "v"}) == [f"key {name}"]
+
+    def test_find_in_long_metadata(self, kv: Face) -> None:
+        """However long it is."""
+        kv.set("long", 0, {"text": "x" * 1_100_000, "tag": "t"})
+        kv.set("short", 0, {"tag": "u"})
+
+        assert kv.find(tag="t") == ["long"]
 
     # ---- time
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -43,12 +44,12 @@ names = st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=5)
     ],
 )
 def test_what_a_pattern_matches(pattern: str, matched: list[str], others: list[str]) -> None:
-    """And what not; what matches begins with one of the prefixes."""
+    """And what not; what matches has one of the shapes."""
     compiled = Pattern(pattern)
 
     assert [key for key in matched if not compiled.matches(key)] == []
     assert [key for key in others if compiled.matches(key)] == []
-    assert all(any(key.startswith(prefix) for prefix in compiled.prefixes) for key in matched)
+    assert all(has_shape(key, compiled) for key in matched)
 
 
 @given(segments, names)
@@ -89,13 +90,34 @@ def test_separator_of_several_characters(pattern: str, key: str) -> None:
     assert longer.matches(key.replace(".", "::")) == Pattern(pattern).matches(key)
 
 
-@given(segments, names)
-def test_prefixes_are_kept(pieces: list[str], key: list[str]) -> None:
-    """Whatever matches begins with one of them."""
-    compiled = Pattern(".".join(pieces))
+@given(st.text("ab.*?{,}[!]\\", max_size=12), st.text("ab.*", max_size=6))
+def test_shapes_are_kept(pattern: str, key: str) -> None:
+    """Whatever matches has one of them."""
+    compiled = Pattern(pattern)
 
-    if compiled.matches(".".join(key)):
-        assert any(".".join(key).startswith(prefix) for prefix in compiled.prefixes)
+    if compiled.matches(key):
+        assert has_shape(key, compiled)
+
+
+def has_shape(key: str, pattern: Pattern) -> bool:
+    return any(re.fullmatch(".*".join(map(re.escape, shape)), key, re.DOTALL) for shape in pattern.shapes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shapes"),
+    [
+        ("app.*.name", [("app.", ".name")]),
+        ("**.x", [("", "x")]),
+        ("a.**.b?c[de]", [("a.", "b", "c", "")]),
+        (r"a\*", [("a*",)]),
+        ("{dev,prod}.*", [("dev.", ""), ("prod.", "")]),
+        ("{a,ab}.x", [("a.x",), ("ab.x",)]),
+        ("{a*,ab}.x", [("a", "")]),
+    ],
+)
+def test_shapes(pattern: str, shapes: list[tuple[str, ...]]) -> None:
+    """What is sure of a key that matches, without a shape that another one covers."""
+    assert list(Pattern(pattern).shapes) == shapes
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "diskdict"
 
 LAYERS = (
-    ("errors", "listening"),
+    ("errors", "listening", "criteria"),
     ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights", "compression"),
     ("store", "zstd", "codecs", "layout", "files", "mutex", "checksums"),
     (
@@ -50,6 +50,7 @@ LAYERS = (
     ("following",),
     ("upkeep",),
     ("streaming",),
+    ("backends.postgres.columns",),
     (
         "backends.jsonfile.document",
         "backends.jsonfile.place",
@@ -60,7 +61,6 @@ LAYERS = (
         "backends.objects.numbering",
         "backends.objects.puts",
         "backends.objects.refusals",
-        "backends.postgres.columns",
         "backends.postgres.libpq",
         "backends.postgres.servertime",
         "backends.postgres.sqlstates",
@@ -84,7 +84,7 @@ LAYERS = (
         "backends.redis.links",
         "backends.redis.tracking",
     ),
-    ("backends.objects.seeing", "backends.redis.slots"),
+    ("backends.objects.seeing", "backends.postgres.listing", "backends.redis.slots"),
     ("backends.objects.cells",),
     ("backends.objects.commits",),
     ("backends.objects.single",),
@@ -135,7 +135,7 @@ LAYERS = (
     ("blobs.urls",),
     ("blobs.__init__",),
     ("kv.addresses", "kv.metadata", "kv.names", "kv.values"),
-    ("kv.connection",),
+    ("kv.connection", "kv.searching"),
     ("kv.several",),
     ("kv.gathering",),
     ("kv.calling", "kv.tree"),

@@ -24,10 +24,21 @@ from redis_server import wait_until
 from store_contract import in_threads
 from tallies import Announce
 
-from diskdict import ClosedError, ConflictError, FormatError, LimitError, Limits, ReadOnlyError, open_dict, open_store
-from diskdict.backends.postgres.columns import bounds, escaped, indexed, searchable, unescaped
+from diskdict import (
+    ClosedError,
+    ConflictError,
+    FormatError,
+    KVStore,
+    LimitError,
+    Limits,
+    ReadOnlyError,
+    open_dict,
+    open_store,
+)
+from diskdict.backends.postgres.columns import bounds, escaped, indexed, search, searchable, unescaped
 from diskdict.backends.postgres.servertime import ServerClock
 from diskdict.backends.postgres.sqlstates import LostError, translated
+from diskdict.backends.postgres.statements import statements
 from diskdict.backends.postgres.store import PostgresStore
 from diskdict.core import StoreDict
 from diskdict.errors import DiskDictError
@@ -447,12 +458,48 @@ def test_metadata_is_searched_by_index(connect: Connect, ask: Any, table: str) -
     assert "Index" in plan("expires < 10 AND expires < 'Infinity'")
 
 
-def test_metadata_that_is_none_is_not_searched() -> None:
-    """What is no JSON, nests without an end or is very long stays a text, and nothing fails."""
-    for text in ("no json", "[" * 100_000, '{"a":"' + "x" * (1 << 20) + '"}', "1" * 5_000):
-        assert searchable(text) is None
-    assert searchable('{"a\\u0000":["\ud800",NaN,-1e999]}') == '{"a\ufffd": ["\ufffd", "NaN", "-1e999"]}'
+def test_metadata_as_jsonb_has_it() -> None:
+    """Something near what it does not know; what is too long, or not to be told apart, is to be read."""
+    assert searchable(None) is searchable("") is None
+    for text in ("no json", "[" * 100_000, "1" * 5_000, "[]"):
+        assert searchable(text) == "{}"
+    for text in ('{"a":"' + "x" * (1 << 20) + '"}', '{"a\\u0000":1,"a\ufffd":2}'):
+        assert searchable(text) == '{"$": "?"}'
+    assert searchable(r'{"a\u0000":["\u0000",{"$str":"\\ud800"}]}') == '{"a\ufffd": ["\ufffd", "\ufffd"]}'
+    assert searchable('{"a":{"$set":[1,2]},"b":{"$decimal":"1.50"}}') == '{"a": [1, 2], "b": 1.5}'
     assert escaped("a\\\0\ud800") == "a\\\\\\0\\d800"
+
+
+def test_find_goes_by_the_index(server: PostgresServer, connect: Connect, ask: Any, table: str) -> None:
+    """However many keys there are, and whatever their namespace."""
+    store = connect()
+    store.put_many({f"k{number}": b"" for number in range(5_000)})
+    store.put("k", b"", meta='{"tags":"finance"}')
+    ask(f"ANALYZE {table}")
+    asked = bounds("") | {"path": search({"tags": "finance", "n": -1}), "after": -1, "now": None, "most": 10}
+    with psycopg.connect(server.url(), cursor_factory=psycopg.ClientCursor) as connection:
+        said = connection.execute(b"EXPLAIN " + statements(table, "'x'").search, asked)
+        plan = "\n".join(line for (line,) in said)
+
+    assert f"Bitmap Index Scan on {table}_metadata_idx" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_a_table_of_the_format_before_is_brought_to_this_one(server: PostgresServer, ask: Any, table: str) -> None:
+    """What was searchable in another way, or not at all, is found; others are left as they are."""
+    long = '{"a":"x","b":"' + "y" * (1 << 20) + '"}'
+    with KVStore("url", {"url": server.url(table=table)}).sync as kv:
+        for key, meta in (("set", '{"a":{"$set":["x"]}}'), ("long", long), ("plain", '{"a":"x"}'), ("other", "{}")):
+            kv.store.put(key, b"1", meta=meta)
+        ask(f"""UPDATE {table} SET metadata = convert_from(meta, 'UTF8')::jsonb WHERE key <> 'long'""")
+        ask(f"UPDATE {table} SET metadata = NULL WHERE key = 'long'")
+        ask(f"COMMENT ON TABLE {table} IS 'diskdict 1 json'")
+        before = kv.find(a="x")
+
+    with KVStore("url", {"url": server.url(table=table)}).sync as kv:
+        assert (before, kv.find(a="x")) == (["plain"], ["set", "long", "plain"])
+    assert ask(f"SELECT metadata FROM {table} WHERE key IN ('plain', 'other')") == [({"a": "x"},), ({},)]
+    assert ask("SELECT obj_description(%s::regclass, 'pg_class')", table) == [("diskdict 2 json",)]
 
 
 # ---- tables

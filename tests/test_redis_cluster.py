@@ -171,6 +171,17 @@ def test_migration(store: Store) -> None:
     assert [last.get(key).created for key in last.scan()][1:4] == [0.0, 1.0, 2.0]
 
 
+def test_searching_many_slots(store: Store) -> None:
+    """What is looked through on each server comes back in the order of insertion, and without what does not fit."""
+    for number in range(60):
+        store.put(f"k{number}", b"x", meta='{"tags":"finance"}' if number % 3 == 0 else '{"tags":"other"}')
+
+    assert list(store.scan_meta("k", {"tags": "finance"})) == [
+        (f"k{number}", '{"tags":"finance"}') for number in range(0, 60, 3)
+    ]
+    assert list(store.scan_like(["k", "5"])) == [f"k{number}" for number in range(5, 60, 10)]
+
+
 def test_keys_lie_on_all_servers(store: Store, cluster: Cluster) -> None:
     """No server has all of a store."""
     store.put_many({f"k{number}": b"1" for number in range(300)})

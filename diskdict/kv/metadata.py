@@ -52,14 +52,3 @@ def content_type(key: str, value: object) -> str:
     """Return the media type that a value seems to have: by the end of its key, else by its type."""
     named, _ = mimetypes.guess_type(key, strict=False)
     return named or _BY_TYPE.get(type(value), "application/json")
-
-
-def fits(metadata: Mapping[str, object], criteria: Mapping[str, object]) -> bool:
-    """Return whether each field is as asked, or is a list or a set that has what is asked."""
-    return all(name in metadata and _has(metadata[name], wanted) for name, wanted in criteria.items())
-
-
-def _has(found: object, wanted: object) -> bool:
-    if found == wanted:
-        return True
-    return isinstance(found, (list, tuple, set, frozenset)) and wanted in found

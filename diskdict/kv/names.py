@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from diskdict import keys
 from diskdict.errors import InvalidKeyError
 
 NAMESPACED = "=("
 """What the texts of keys in namespaces begin with."""
+_END: Final = ",)"
+"""What they end with."""
 StoreKey = str | tuple[str, str]
 """A key as the store has it: a str as it is, or with its namespace before it."""
 
@@ -37,7 +40,15 @@ class Namespace:
         """Return what the texts of all keys that begin with `prefix` begin with."""
         if self.name is None:
             return keys.encode(prefix) if prefix else ""
-        return keys.encode((self.name, prefix))[: -len(",)")]
+        return keys.encode((self.name, prefix))[: -len(_END)]
+
+    def shape(self, pieces: Sequence[str]) -> list[str]:
+        """Return the pieces of the texts of all keys that have these pieces."""
+        first, *others = pieces
+        if self.name is None:
+            return [self.texts(first), *others]
+        inside = [self.texts(first), *map(keys.escaped, others)]
+        return [*inside[:-1], inside[-1] + _END]
 
     def among(self, texts: Iterable[str]) -> Iterator[str]:
         """Yield the keys of this namespace that have one of these texts."""

@@ -11,8 +11,9 @@ from diskdict.errors import KeyExistsError
 from diskdict.face import Pairs
 from diskdict.hierarchy import Pattern
 from diskdict.kv.connection import Connection
-from diskdict.kv.metadata import described, fits, given
+from diskdict.kv.metadata import described, given
 from diskdict.kv.names import NAMESPACED, Namespace, StoreKey, namespaces
+from diskdict.kv.searching import fitting, matching
 from diskdict.store import NOT_SET, Store, Ttl
 
 T = TypeVar("T")
@@ -152,15 +153,11 @@ class SyncKVStore:
     # ---- patterns
 
     def keys(self, pattern: str = "**") -> list[str]:
-        """Return the keys that `pattern` matches, in the order of insertion; see `diskdict.hierarchy`."""
-        wanted = Pattern(pattern, self.separator)
-        store = self.store
-        found: dict[str, None] = {}
-        for prefix in wanted.prefixes:
-            with store.exclusive():
-                texts = list(store.scan(self._names.texts(prefix)))
-            found.update(dict.fromkeys(key for key in self._names.among(texts) if wanted.matches(key)))
-        return list(found)
+        """Return the keys that `pattern` matches, in the order of insertion; see `diskdict.hierarchy`.
+
+        Where the pattern begins with braces: those of one choice after those of another.
+        """
+        return matching(self.store, self._names, Pattern(pattern, self.separator))
 
     def get_pattern(self, pattern: str) -> dict[str, object]:
         """Return the keys that `pattern` matches with their values."""
@@ -229,14 +226,7 @@ class SyncKVStore:
 
     def find(self, **criteria: object) -> list[str]:
         """Return the keys whose metadata has each of these fields, with that value or with a list that has it."""
-        found = []
-        for key in self.keys():
-            try:
-                if fits(self._dict.info(self._key(key)).metadata, criteria):
-                    found.append(key)
-            except KeyError:
-                continue
-        return found
+        return fitting(self.store, self._names, criteria) if criteria else self.keys()
 
     # ---- namespaces, and the end
 

@@ -37,7 +37,12 @@ def stat_of(row: Row) -> Stat:
 
 def _texts(row: Row) -> tuple[str | None, str | None]:
     meta, spelling = row
-    return meta and meta.decode("utf-8", "surrogatepass"), spelling and unescaped(spelling)
+    return meta and meta_of(meta), spelling and unescaped(spelling)
+
+
+def meta_of(stored: bytes) -> str:
+    """Return the text of metadata."""
+    return stored.decode("utf-8", "surrogatepass")
 
 
 def listed(stored: str, spelling: str | None) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from diskdict.backends.postgres.columns import UNSEARCHABLE
+
 NOW: Final = "coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8)"
 _RECORD: Final = "r.payload, r.position, r.created, r.updated, r.expires, r.version, r.meta, r.spelling"
 _STAT: Final = "octet_length(r.payload), r.checksum" + _RECORD.removeprefix("r.payload")
@@ -60,8 +62,19 @@ def creation(table: str, comment: str) -> list[str]:
         f"CREATE INDEX ON {table} (position)",
         f"CREATE INDEX ON {table} (expires) WHERE expires < 'Infinity'",
         f"CREATE INDEX ON {table} USING gin (metadata jsonb_path_ops)",
-        f"COMMENT ON TABLE {table} IS {comment}",
+        comment_on(table, comment),
     ]
+
+
+def comment_on(table: str, comment: str) -> str:
+    """Return what has a table say this of itself."""
+    return f"COMMENT ON TABLE {table} IS {comment}"
+
+
+def searchable_again(table: str) -> str:
+    """Return what makes of metadata as the format 1 has it in ``jsonb`` what `columns.search` goes by."""
+    return f"""UPDATE {table} SET metadata = '{UNSEARCHABLE}' WHERE meta IS NOT NULL
+        AND (metadata IS NULL OR metadata::text LIKE '%"$%' OR metadata::text LIKE '%' || chr(65533) || '%')"""
 
 
 class Statements(NamedTuple):
@@ -78,6 +91,9 @@ class Statements(NamedTuple):
     scan_back: bytes
     scan_prefix: bytes
     scan_prefix_back: bytes
+    scan_like: bytes
+    search: bytes
+    search_all: bytes
     put: bytes
     put_absent: bytes
     put_version: bytes
@@ -121,16 +137,26 @@ def _reading(table: str) -> dict[str, str]:
 
 def _scanning(table: str) -> dict[str, str]:
     # The fence has the keys of a prefix found by their index, however few are asked for.
-    within = f"""(SELECT * FROM {table} WHERE key >= %(first)s AND key < %(last)s
-        AND starts_with(coalesce(whole, key), %(prefix)s) OFFSET 0)"""
-    found = {}
+    whole = "coalesce(whole, key)"
+    begins = f"key >= %(first)s AND key < %(last)s AND starts_with({whole}, %(prefix)s)"
+    within = f"(SELECT * FROM {table} WHERE {begins} OFFSET 0)"
+    alike = f"""(SELECT * FROM {table} WHERE {begins} AND {whole} COLLATE "C" LIKE %(like)s OFFSET 0)"""
+    # And this one has metadata found by theirs, whatever else is asked.
+    described = f"(SELECT * FROM {table} WHERE meta IS NOT NULL AND metadata @@ %(path)s::text::jsonpath OFFSET 0)"
+    found = {"scan_like": _page(alike, "r.spelling", ">")}
     for name, there in (("scan", table), ("scan_prefix", within)):
-        for back, beyond, direction in (("", ">", ""), ("_back", "<", "DESC")):
-            found[name + back] = f"""WITH c AS MATERIALIZED (SELECT {NOW} AS now)
-                SELECT coalesce(r.whole, r.key), r.spelling, r.position, c.now FROM {there} AS r, c
-                WHERE r.position {beyond} %(after)s AND r.expires > c.now
-                ORDER BY r.position {direction} LIMIT %(most)s"""
+        found[name] = _page(there, "r.spelling", ">")
+        found[f"{name}_back"] = _page(there, "r.spelling", "<")
+    for name, there in (("search", described), ("search_all", f"(SELECT * FROM {table} WHERE meta IS NOT NULL)")):
+        found[name] = _page(f"(SELECT * FROM {there} AS d WHERE {begins})", "r.meta", ">")
     return found
+
+
+def _page(there: str, beside: str, beyond: str) -> str:
+    return f"""WITH c AS MATERIALIZED (SELECT {NOW} AS now)
+        SELECT coalesce(r.whole, r.key), {beside}, r.position, c.now FROM {there} AS r, c
+        WHERE r.position {beyond} %(after)s AND r.expires > c.now
+        ORDER BY r.position {"DESC" if beyond == "<" else ""} LIMIT %(most)s"""
 
 
 def _putting(table: str, next_number: str) -> dict[str, str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
 from typing import Final, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from diskdict.backends.postgres import rows
-from diskdict.backends.postgres.columns import bounds, escaped, indexed, unescaped
-from diskdict.backends.postgres.rows import FRESH, Parameters, Row
+from diskdict.backends.postgres.columns import escaped, indexed, unescaped
+from diskdict.backends.postgres.rows import FRESH, Row
 from diskdict.backends.postgres.servertime import ServerClock
+from diskdict.criteria import Criteria
 from diskdict.limits import Limits, checked
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed
@@ -20,6 +21,7 @@ from diskdict.mutex import LockLike, mutation_locks
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
 
 try:
+    from diskdict.backends.postgres import listing
     from diskdict.backends.postgres.libpq import settings_of
     from diskdict.backends.postgres.tables import Table
 except ImportError as error:
@@ -29,8 +31,6 @@ TABLE: Final = "diskdict"
 TIMEOUT: Final = 30.0
 CONNECTIONS: Final = 10
 
-_PAGES: Final = (64, 1_000, 10_000, 100_000)
-"""Keys that are asked for at a time: few at first, as who looks for the first or the last key needs no more."""
 _SWEEP_AFTER: Final = 50
 
 
@@ -75,8 +75,8 @@ class PostgresStore(Store):
     a RuntimeError ends it when this handle changes the number of keys. Expiry is by the clock of the server.
 
     The column ``metadata`` has the metadata as ``jsonb``, to be searched by its index; what comes back is the text
-    beside it. A value, and a batch, is at most 1 GiB. Each fiftieth record with an expiry removes up to a hundred that
-    have expired.
+    beside it. A table of an earlier format is brought to this one when it is opened. A value, and a batch, is at most
+    1 GiB. Each fiftieth record with an expiry removes up to a hundred that have expired.
     """
 
     shared = True
@@ -199,22 +199,20 @@ class PostgresStore(Store):
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         self._table.connections.check_open()
-        names = ("scan_prefix", "scan_prefix_back") if prefix else ("scan", "scan_back")
-        statement = cast(bytes, getattr(self._table.sql, names[reverse]))
-        start: Parameters = {"after": FRESH if reverse else -1, "now": self._table.now()}
-        return self._walk(statement, bounds(prefix) | start if prefix else start, self._changes)
+        return self._walk(listing.keys(self._table, prefix, reverse), self._changes)
 
-    def _walk(self, statement: bytes, parameters: Parameters, changes: int) -> Iterator[str]:
-        for number in count():
-            most = _PAGES[min(number, len(_PAGES) - 1)]
+    def scan_like(self, pieces: Sequence[str]) -> Iterator[str]:
+        self._table.connections.check_open()
+        return self._walk(listing.alike(self._table, pieces), self._changes)
+
+    def scan_meta(self, prefix: str, criteria: Criteria) -> Iterator[tuple[str, str]]:
+        return listing.described(self._table, prefix, criteria)
+
+    def _walk(self, found: Iterator[Row], changes: int) -> Iterator[str]:
+        self._check_unchanged(changes)
+        for text, spelling, *_ in found:
             self._check_unchanged(changes)
-            found = self._table.ask(statement, parameters | {"most": most})
-            for text, spelling, _, _ in found:
-                self._check_unchanged(changes)
-                yield rows.listed(text, spelling)
-            if len(found) < most:
-                break
-            parameters["after"], parameters["now"] = found[-1][2:]
+            yield rows.listed(text, spelling)
         self._check_unchanged(changes)
 
     def _check_unchanged(self, changes: int) -> None:

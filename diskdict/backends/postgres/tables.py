@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -16,8 +16,10 @@ from diskdict.backends.postgres.statements import (
     FIND_TABLE,
     SEQUENCE,
     Statements,
+    comment_on,
     creation,
     creation_lock,
+    searchable_again,
     statements,
 )
 from diskdict.errors import ConflictError, FormatError
@@ -25,7 +27,8 @@ from diskdict.limits import Limits
 from diskdict.store import ABSENT, Clock, OnlyIf
 
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
-_FORMAT: Final = "diskdict 1"
+_FORMAT: Final = "diskdict 2"
+_FORMER: Final = "diskdict 1"
 _OLDEST: Final = 130000
 _LONGEST: Final = 63
 
@@ -41,7 +44,7 @@ def prepared(connection: Connection, name: str, codec: str, where: str) -> State
     """Return the statements for a table, which is made where there is none.
 
     Raises FormatError where there is one that is no store, or a store of another codec, and for a database that is
-    older than PostgreSQL 13 or has another encoding than UTF-8.
+    older than PostgreSQL 13 or has another encoding than UTF-8. A table of the format before is brought to this one.
     """
     _check_server(connection, where)
     quoted, comment = identifier(name), f"{_FORMAT} {codec}"
@@ -50,20 +53,27 @@ def prepared(connection: Connection, name: str, codec: str, where: str) -> State
         with connection.transaction():
             connection.ask(creation_lock(quoted), {})
             if not connection.ask(FIND_TABLE, {"name": quoted}):
-                for statement in creation(quoted, literal(comment)):
-                    connection.execute(statement.encode())
+                _execute(connection, creation(quoted, literal(comment)))
     [(found, columns)] = connection.ask(FIND_TABLE, {"name": quoted})
     if columns != [f"{column} {kind}" for column, kind in COLUMNS.items()]:
         raise FormatError(f"the table {quoted} in {where} is not a store's; name another with ?table=")
-    if found != comment and str(found).startswith(f"{_FORMAT} "):
+    if found == f"{_FORMER} {codec}":
+        with connection.transaction():
+            _execute(connection, [searchable_again(quoted), comment_on(quoted, literal(comment))])
+    elif found != comment and str(found).startswith((f"{_FORMAT} ", f"{_FORMER} ")):
         raise FormatError(f"{where}: the values in {quoted} are by codec {found.split()[2]!r}, not {codec!r}")
-    if found != comment:
+    elif found != comment:
         raise FormatError(
             f"the table {quoted} in {where} says {found!r} of itself, and {comment!r} is asked for;"
-            f" a store that has lost its comment gets it back by COMMENT ON TABLE {quoted} IS {literal(comment)}"
+            f" a store that has lost its comment gets it back by {comment_on(quoted, literal(comment))}"
         )
     [(sequence,)] = connection.ask(SEQUENCE, {"name": quoted})
     return statements(quoted, literal(sequence))
+
+
+def _execute(connection: Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        connection.execute(statement.encode())
 
 
 def _check_server(connection: Connection, where: str) -> None:

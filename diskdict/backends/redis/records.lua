@@ -11,7 +11,7 @@
 local call = redis.call
 local STATE, ORDER, DUE, SIZE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ROOT = string.sub(STATE, 1, -6)
-local HEAD, FORMAT, SWEPT_PER_WRITE = 57, 1, 2
+local HEAD, FORMAT, SWEPT_PER_WRITE, NEAR = 57, 1, 2, 500
 
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -326,9 +326,30 @@ function asked.sweep(limit)
   return swept
 end
 
--- Of so many keys after (or, in reverse, before) a number: those that begin with `prefix` and live by the clock of the
--- first page. Gives that time, where to go on ('' at the end), and orders, texts and spellings one after another.
-function asked.page(reverse, after, many, prefix, begun)
+-- Whether a text is pieces, those from `first` to `last` of ARGV, with anything between them.
+local function is_like(text, first, last)
+  local at = #ARGV[first]
+  if string.sub(text, 1, at) ~= ARGV[first] then
+    return false
+  end
+  for number = first + 1, last - 1 do
+    local _, found = string.find(text, ARGV[number], at + 1, true)
+    if not found then
+      return false
+    end
+    at = found
+  end
+  if first == last then
+    return #text == at
+  end
+  local behind = #text - #ARGV[last]
+  return behind >= at and string.sub(text, behind + 1) == ARGV[last]
+end
+
+-- Of so many keys after (or, in reverse, before) a number: those that are like the pieces that follow and live by the
+-- clock of the first page. Gives that time, where to go on ('' at the end), and orders, texts and spellings one after
+-- another.
+function asked.page(reverse, after, many, begun)
   local command, stop = 'ZRANGEBYSCORE', '+inf'
   if reverse == '1' then
     command, stop = 'ZREVRANGEBYSCORE', '-inf'
@@ -339,15 +360,39 @@ function asked.page(reverse, after, many, prefix, begun)
   local page = { digits(begun), #found == 2 * many and found[#found] or '' }
   for at = 1, #found, 2 do
     local text = found[at]
-    local due = expiring and call('ZSCORE', DUE, text)
-    if string.sub(text, 1, #prefix) == prefix and not (due and tonumber(due) <= begun) then
-      page[#page + 1] = found[at + 1]
-      page[#page + 1] = text
-      local record = string.sub(text, 1, 1) == '=' and head(place(text))
-      page[#page + 1] = record and spelling_of(place(text), lengths(record)) or ''
+    if is_like(text, 6, #ARGV) then
+      local due = expiring and call('ZSCORE', DUE, text)
+      if not (due and tonumber(due) <= begun) then
+        page[#page + 1] = found[at + 1]
+        page[#page + 1] = text
+        local record = string.sub(text, 1, 1) == '=' and head(place(text))
+        page[#page + 1] = record and spelling_of(place(text), lengths(record)) or ''
+      end
     end
   end
   return page
+end
+
+-- The metadata of each key, '' where there is none, or none that has all the texts that follow, or a backslash.
+function asked.meta()
+  local metas = {}
+  for number = 5, #KEYS do
+    local begun = call('GETRANGE', KEYS[number], 0, HEAD + NEAR - 1)
+    local meta = ''
+    if #begun >= HEAD then
+      local spelling, length = lengths(begun)
+      local first = HEAD + spelling
+      meta = #begun >= first + length and string.sub(begun, first + 1, first + length)
+        or call('GETRANGE', KEYS[number], first, first + length - 1)
+      for sought = 2, #ARGV do
+        if not string.find(meta, ARGV[sought], 1, true) and not string.find(meta, '\\', 1, true) then
+          meta = ''
+        end
+      end
+    end
+    metas[number - 4] = meta
+  end
+  return metas
 end
 
 return asked[ARGV[1]](unpack(ARGV, 2, 7))

@@ -20,6 +20,8 @@ PARTS: Final = 64
 """Slots over which a cluster spreads a store whose prefix names none."""
 
 _MOST: Final = 10_000
+_MOST_SEARCHED: Final = 1_000
+"""Keys that a server may search while it answers nobody else."""
 _INDEXES: Final = (b"state", b"order", b"due", b"size")
 _TAG: Final = re.compile(r"\{([^}]+)\}")
 
@@ -122,6 +124,16 @@ class Slots:
         self.meet()
         return self.links.ask(self._script(self.part(key), ("stat", encoded(key)), [key]), reading=True)
 
+    def metas(self, keys: Sequence[str], sought: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield keys with their metadata, those whose metadata has all the texts that are sought, or a backslash."""
+        for some in portions(keys):
+            pieces = [(part, few) for part, many in self.portions(some) for few in portions(many, _MOST_SEARCHED)]
+            asked = [self._script(part, ("meta", *map(encoded, sought)), few) for part, few in pieces]
+            found: dict[str, bytes] = {}
+            for (_, few), metas in zip(pieces, self.links.ask_all(asked, reading=True), strict=True):
+                found.update(zip(few, cast(list[bytes], metas), strict=True))
+            yield from ((key, decoded(found[key])) for key in some if found[key])
+
     def _script(self, part: int, arguments: Sequence[Argument], keys: Iterable[str] = ()) -> Request:
         places = self._indexes[part]
         begin = self._roots[part] + b"k:"
@@ -207,7 +219,7 @@ def _are_puts(changes: Sequence[Change], expected: Mapping[str, OnlyIf]) -> bool
     return bool(changes) and all(change.kind == "put" and not change.arguments[1] for change in changes)
 
 
-def portions(keys: Iterable[str]) -> Iterator[Sequence[str]]:
+def portions(keys: Iterable[str], most: int = _MOST) -> Iterator[Sequence[str]]:
     """Yield keys in portions that are not too many for one request."""
     asked = list(keys)
-    yield from (asked[at : at + _MOST] for at in range(0, len(asked), _MOST))
+    yield from (asked[at : at + most] for at in range(0, len(asked), most))

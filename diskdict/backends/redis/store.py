@@ -14,6 +14,7 @@ from diskdict.backends.redis.address import Address, parsed
 from diskdict.backends.redis.calls import Request
 from diskdict.backends.redis.records import Change, decoded, encoded
 from diskdict.backends.redis.slots import Slots, portions
+from diskdict.criteria import Criteria, traces
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
 from diskdict.lock import abandon_after_fork
@@ -155,20 +156,30 @@ class RedisStore(Store):
 
     def scan(self, prefix: str = "", *, reverse: bool = False) -> Iterator[str]:
         self._links.check_open()
-        return self._walk(encoded(prefix), reverse, self._changes)
+        return self._walk([prefix, ""], reverse, self._changes)
 
-    def _walk(self, prefix: bytes, reverse: bool, changes: int) -> Iterator[str]:
+    def scan_like(self, pieces: Sequence[str]) -> Iterator[str]:
+        self._links.check_open()
+        return self._walk(pieces, False, self._changes)
+
+    def scan_meta(self, prefix: str, criteria: Criteria) -> Iterator[tuple[str, str]]:
+        with self._lock:
+            texts = list(self.scan(prefix))
+        return self._slots.metas(texts, traces(criteria))
+
+    def _walk(self, pieces: Sequence[str], reverse: bool, changes: int) -> Iterator[str]:
         self._check_unchanged(changes)
-        slots, begin = self._slots, "+inf" if reverse else "-inf"
+        slots, begin, shape = self._slots, "+inf" if reverse else "-inf", list(map(encoded, pieces))
         # Few at first: who looks for the first or the last key needs no more.
-        first = slots.each(slots.parts, "page", int(reverse), begin, _SEARCHED if prefix else _PAGE, prefix, "")
-        parts = [self._texts(part, cast(list[bytes], page), prefix, reverse) for part, page in enumerate(first)]
+        many = _SEARCHED if any(shape) else _PAGE
+        first = slots.each(slots.parts, "page", int(reverse), begin, many, "", *shape)
+        parts = [self._texts(part, cast(list[bytes], page), shape, reverse) for part, page in enumerate(first)]
         for _, text in parts[0] if len(parts) == 1 else merge(*parts, reverse=reverse):
             self._check_unchanged(changes)
             yield text
         self._check_unchanged(changes)
 
-    def _texts(self, part: int, page: list[bytes], prefix: bytes, reverse: bool) -> Iterator[tuple[int, str]]:
+    def _texts(self, part: int, page: list[bytes], shape: list[bytes], reverse: bool) -> Iterator[tuple[int, str]]:
         while True:
             begun, further, *found = page
             for order, key, spelling in zip(found[::3], found[1::3], found[2::3], strict=True):
@@ -179,8 +190,8 @@ class RedisStore(Store):
                 yield int(float(order)), text
             if not further:
                 return
-            many = _SEARCHED if prefix else _LONG_PAGE
-            [answer] = self._slots.each([part], "page", int(reverse), further, many, prefix, begun)
+            many = _SEARCHED if any(shape) else _LONG_PAGE
+            [answer] = self._slots.each([part], "page", int(reverse), further, many, begun, *shape)
             page = cast(list[bytes], answer)
 
     def _check_unchanged(self, changes: int) -> None:
