@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 from conftest import Announce
 from docutils.core import publish_doctree
+from elastic_stand_in import stand_in
 from moto_server import Bucket, s3_server
 from postgres_server import server_or_skip
 from redis_server import Server, require_redis
@@ -35,6 +36,7 @@ SERVERS = {
     "redis://127.0.0.1:6379": "redis_url",
     "postgresql://me:secret@localhost/mydb": "postgres_url",
     "s3://my-bucket/app?region=eu-central-1": "s3_url",
+    "elasticsearch://elastic:secret@localhost:9200/settings": "elastic_url",
 }
 """The servers of a reader, and the fixtures that have one in their place."""
 UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
@@ -133,6 +135,13 @@ def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with s3_server() as endpoint:
         yield Bucket(endpoint, "my-bucket").url("app")
+
+
+@pytest.fixture
+def elastic_url() -> Iterator[str]:
+    """A stand-in in place of the reader's server."""
+    with stand_in() as server:
+        yield server.url("settings")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "diskdict"
 
 LAYERS = (
-    ("errors", "listening", "criteria"),
+    ("errors", "listening", "criteria", "escapes"),
     ("keys", "patterns", "hierarchy", "limits", "ids", "tags", "flights", "compression"),
     ("store", "zstd", "codecs", "layout", "files", "mutex", "checksums"),
     (
@@ -50,8 +50,11 @@ LAYERS = (
     ("following",),
     ("upkeep",),
     ("streaming",),
-    ("backends.postgres.columns",),
+    ("backends.postgres.columns", "backends.elastic.documents"),
     (
+        "backends.elastic.address",
+        "backends.elastic.decisions",
+        "backends.elastic.refusals",
         "backends.jsonfile.document",
         "backends.jsonfile.place",
         "backends.memory",
@@ -70,6 +73,7 @@ LAYERS = (
         "backends.redis.refusals",
     ),
     (
+        "backends.elastic.index",
         "backends.objects.address",
         "backends.objects.bucket",
         "backends.objects.streams",
@@ -90,6 +94,8 @@ LAYERS = (
     ("backends.objects.single",),
     ("backends.objects.store",),
     (
+        "backends.elastic.__init__",
+        "backends.elastic.store",
         "backends.file",
         "backends.http",
         "backends.jsonfile.__init__",

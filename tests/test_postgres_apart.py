@@ -35,13 +35,14 @@ from diskdict import (
     open_dict,
     open_store,
 )
-from diskdict.backends.postgres.columns import bounds, escaped, indexed, search, searchable, unescaped
+from diskdict.backends.postgres.columns import bounds, indexed, search, searchable
 from diskdict.backends.postgres.servertime import ServerClock
 from diskdict.backends.postgres.sqlstates import LostError, translated
 from diskdict.backends.postgres.statements import statements
 from diskdict.backends.postgres.store import PostgresStore
 from diskdict.core import StoreDict
 from diskdict.errors import DiskDictError
+from diskdict.escapes import escaped, unescaped
 from diskdict.store import ABSENT, NEVER
 
 ROOT = Path(__file__).parent.parent

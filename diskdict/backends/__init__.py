@@ -26,6 +26,8 @@ BACKENDS: Final = {
     "s3": "diskdict.backends.objects.store",
     "gs": "diskdict.backends.objects.store",
     "az": "diskdict.backends.objects.store",
+    "elasticsearch": "diskdict.backends.elastic.store",
+    "elasticsearch+https": "diskdict.backends.elastic.store",
 }
 """The module of each scheme; its ``open_url`` makes the store."""
 _ONE_FILE: Final = "diskdict.backends.jsonfile.store"
@@ -72,7 +74,7 @@ def open_store(
     limits: Limits | None = None,
 ) -> Store:
     """Return the store that `url` names: ``"memory:"``, ``"file:///some/folder"``, or the path of a folder; with the
-    extras of these names ``"http://host:port"`` and ``"redis://host:port"``.
+    extras of these names ``"http://host:port"``, ``"redis://host:port"`` and ``"elasticsearch://host:port/index"``.
 
     The path of a file, and one that ends in ``.json``, ``.json.gz`` or ``.json.zst``, is a store in one file.
 

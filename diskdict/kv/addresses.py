@@ -33,6 +33,7 @@ class _Server(NamedTuple):
 _SERVERS: Final = {
     "redis": _Server("redis", "db", ("prefix",)),
     "postgres": _Server("postgresql", "database", ("table",)),
+    "elasticsearch": _Server("elasticsearch", "index", ("api_key", "timeout")),
 }
 _BUCKETS: Final = {
     "s3": _Server("s3", "bucket", ("prefix", "region", "endpoint")),

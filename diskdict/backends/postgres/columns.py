@@ -1,9 +1,9 @@
 """Keys and metadata as a table of PostgreSQL holds them: pure, and without loss.
 
-A column of type ``text`` cannot hold NUL or surrogates, and an index no text of any length. So a key stands there with
-``\\0`` for NUL, ``\\dXXX`` for a surrogate and ``\\\\`` for a backslash, all else as it is; where that is longer than
-600 characters, the first 600 and a digest stand in the index, and the whole in a column beside it. What begins with a
-prefix does so in this form too, and lies together in the order of code points.
+A column of type ``text`` cannot hold NUL or surrogates, and an index no text of any length. So a key stands there as
+`diskdict.escapes` has it; where that is longer than 600 characters, the first 600 and a digest stand in the index, and
+the whole in a column beside it. What begins with a prefix does so in this form too, and lies together in the order of
+code points.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Final, cast
 
 from diskdict.criteria import Criteria
+from diskdict.escapes import escaped
 from diskdict.info import unpack
 
 _LONGEST: Final = 600
@@ -30,30 +31,8 @@ UNSEARCHABLE: Final = '{"$": "?"}'
 """What stands for metadata that has to be read to be searched."""
 _UNREAD: Final = '$."$"[*] == "?"'
 
-_SPECIAL: Final = re.compile("[\\\\\0\ud800-\udfff]")
-_ESCAPE: Final = re.compile(r"\\(\\|0|d[0-9a-f]{3})")
 _UNKNOWN_TO_JSONB: Final = re.compile("[\0\ud800-\udfff]")
 _MEANS_MORE: Final = re.compile(r"[\\%_]")
-_SHORT: Final = {"\\": "\\\\", "\0": "\\0"}
-_MEANT: Final = {"\\": "\\", "0": "\0"}
-
-
-def escaped(text: str) -> str:
-    """Return any str as one that a column can hold."""
-    return _SPECIAL.sub(_escape, text) if _SPECIAL.search(text) else text
-
-
-def unescaped(text: str) -> str:
-    """Return what `escaped` was given."""
-    return _ESCAPE.sub(_mean, text) if "\\" in text else text
-
-
-def _escape(found: re.Match[str]) -> str:
-    return _SHORT.get(found[0]) or f"\\{ord(found[0]):04x}"
-
-
-def _mean(found: re.Match[str]) -> str:
-    return _MEANT.get(found[1]) or chr(int(found[1], 16))
 
 
 def indexed(key: str) -> tuple[str, str | None]:

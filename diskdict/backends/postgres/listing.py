@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Final, cast
 
-from diskdict.backends.postgres.columns import bounds, like, search, unescaped
+from diskdict.backends.postgres.columns import bounds, like, search
 from diskdict.backends.postgres.rows import FRESH, Parameters, Row, meta_of
 from diskdict.backends.postgres.tables import Table
 from diskdict.criteria import Criteria
+from diskdict.escapes import unescaped
 
 _PAGES: Final = (64, 1_000, 10_000, 100_000)
 """Keys that are asked for at a time: few at first, as who looks for the first or the last key needs no more."""

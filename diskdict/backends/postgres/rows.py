@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 from zlib import crc32
 
-from diskdict.backends.postgres.columns import escaped, indexed, searchable, unescaped
+from diskdict.backends.postgres.columns import indexed, searchable
 from diskdict.errors import LimitError
+from diskdict.escapes import escaped, unescaped
 from diskdict.messages import Listed
 from diskdict.store import Record, Stat
 

@@ -10,10 +10,11 @@ from typing import Final, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from diskdict.backends.postgres import rows
-from diskdict.backends.postgres.columns import escaped, indexed, unescaped
+from diskdict.backends.postgres.columns import indexed
 from diskdict.backends.postgres.rows import FRESH, Row
 from diskdict.backends.postgres.servertime import ServerClock
 from diskdict.criteria import Criteria
+from diskdict.escapes import escaped, unescaped
 from diskdict.limits import Limits, checked
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed

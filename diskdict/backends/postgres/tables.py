@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
-from diskdict.backends.postgres.columns import unescaped
 from diskdict.backends.postgres.libpq import identifier, literal
 from diskdict.backends.postgres.pooling import Connection, Connections, Row, Step, Transaction
 from diskdict.backends.postgres.rows import Parameters
@@ -23,6 +22,7 @@ from diskdict.backends.postgres.statements import (
     statements,
 )
 from diskdict.errors import ConflictError, FormatError
+from diskdict.escapes import unescaped
 from diskdict.limits import Limits
 from diskdict.store import ABSENT, Clock, OnlyIf
 

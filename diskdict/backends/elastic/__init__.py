@@ -1,0 +1,1 @@
+"""Records in Elasticsearch, by its official client: the extra ``[elasticsearch]``."""
