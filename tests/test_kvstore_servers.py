@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 from clocks import Clock
+from hosting import Host, SharedClock, hosting
 from kvstore_contract import KVStoreContract, MakeKV
 from postgres_server import PASSWORD, USER, PostgresServer, server_or_skip
 from tallies import Announce
@@ -28,6 +29,43 @@ class TestOverPostgres(KVStoreContract):
     def make_kv(self, postgres: PostgresServer, clock: Clock) -> MakeKV:
         table = f"kv{next(_tables)}"
         return lambda **options: KVStore("postgres", settings(postgres, table), clock=clock, **options)
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with hosting(tmp_path_factory.mktemp("host")) as host:
+        yield host
+
+
+@pytest.fixture
+def host(process: Host) -> Iterator[Host]:
+    yield process
+    process.clear()
+
+
+@pytest.mark.torture
+class TestOverHTTP(KVStoreContract):
+    """The contract over ``diskdict serve``."""
+
+    @pytest.fixture
+    def clock(self, host: Host) -> SharedClock:
+        return host.clock
+
+    @pytest.fixture
+    def make_kv(self, host: Host, clock: SharedClock) -> MakeKV:
+        url = host.serve()
+        return lambda **options: KVStore.from_url(url, clock=clock, **options)
+
+
+def test_searching_over_http(host: Host) -> None:
+    """By patterns and by metadata, of more keys than are asked for at a time."""
+    with KVStore.from_url(host.serve()).sync as kv:
+        kv.set_many({f"app.{number}.size": number for number in range(2_100)})
+        kv.set("app.x.name", 1, {"tags": ["finance"]})
+        kv.set("other", 1, {"tags": "finance"})
+
+        assert kv.keys("app.*.name") == ["app.x.name"]
+        assert kv.find(tags="finance") == ["app.x.name", "other"]
 
 
 def settings(server: PostgresServer, table: str) -> dict[str, object]:
