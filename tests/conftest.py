@@ -34,6 +34,13 @@ DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(fo
 _announced = pytest.StashKey[list[str]]()
 
 
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: object) -> list[pytest.Item] | None:
+    """Do not make what this run leaves out: the long forms are more than all the others, and take as long to make."""
+    marks = getattr(obj, "pytestmark", ())
+    is_left_out = collector.config.option.markexpr == "not torture" and "torture" in [mark.name for mark in marks]
+    return [] if is_left_out else None
+
+
 @pytest.fixture(scope="session")
 def announce(pytestconfig: pytest.Config) -> Announce:
     """Say in the summary what could not run on this machine, and what ran in its place."""
