@@ -20,19 +20,18 @@ from diskdict.attributes import Calls
 from diskdict.backends.file import FolderStore
 
 PROBE = b"probe"
-MANY = 100_000
-_FILL = f"""
+_FILL = """
 import sys
 from diskdict import DiskDict
 with DiskDict(sys.argv[1]) as d:
-    d.update((f"key.{{number:06}}", number) for number in range({MANY}))
+    d.update((f"key.{number:06}", number) for number in range(int(sys.argv[2])))
 """
 
 
-def fill(folder: Path) -> None:
-    """Make a store with `MANY` keys, from ``key.000000``, in another process: there nobody notes the lines that run."""
+def fill(folder: Path, number: int) -> None:
+    """Make a store with so many keys, from ``key.000000``, in another process: there no lines are noted."""
     environment = os.environ | {"PYTHONPATH": str(Path(attributes.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", _FILL, folder], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", _FILL, folder, str(number)], env=environment, check=True)
 
 
 def _refused(*_: object) -> bytes:

@@ -129,10 +129,10 @@ def test_each_call_of_ingest_fails(movers: Crew, quick: Path, home: str, fail: t
 
 @pytest.mark.parametrize("way", ["flush", "ingest"])
 def test_interrupted(movers: Crew, quick: Path, way: str) -> None:
-    """After a Ctrl-C at any place, here every twenty-third, an item is in memory or in the folder, or in both."""
-    place = random.randrange(1, 24)
+    """After a Ctrl-C at any place, here every forty-seventh, an item is in memory or in the folder, or in both."""
+    place = random.randrange(1, 48)
     for number, folder in folders(quick, ITEMS if way == "ingest" else []):
-        at = place + 23 * (number - 1)
+        at = place + 47 * (number - 1)
         items = ITEMS if way == "flush" else []
         left = moved(movers, "interrupt", folder=folder, way=way, items=items, at=at)
         if not left.where:

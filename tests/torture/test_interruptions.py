@@ -39,8 +39,8 @@ def interrupt(
     "scene", ["overwrite expired", "overwrite by heavy", "delete long key", "describe", "rename over expired", "close"]
 )
 def test_interrupted(crew: Crew, plain: Crew, quick: Path, home: str, scene: str) -> None:
-    """After a Ctrl-C at any place, here every eighth, the dict says what is on disk, and can be written and closed."""
-    assert interrupt(crew, plain, quick, home, scene, range(random.randrange(1, 8), MANY, 8), loaded=True)
+    """After a Ctrl-C at any place, here every seventeenth, the dict says what is on disk, can be written and closed."""
+    assert interrupt(crew, plain, quick, home, scene, range(random.randrange(1, 17), MANY, 17), loaded=True)
 
 
 @pytest.mark.parametrize("durability", ["interval", "full"])
@@ -49,8 +49,8 @@ def test_interrupted(crew: Crew, plain: Crew, quick: Path, home: str, scene: str
 def test_interrupted_before_the_files_follow(
     crew: Crew, plain: Crew, quick: Path, home: str, scene: str, durability: str
 ) -> None:
-    """The same with the journal first, here at every thirteenth place."""
-    places = range(random.randrange(1, 13), MANY, 13)
+    """The same with the journal first, here at every twenty-ninth place."""
+    places = range(random.randrange(1, 29), MANY, 29)
     assert interrupt(crew, plain, quick, home, scene, places, loaded=True, durability=durability)
 
 
