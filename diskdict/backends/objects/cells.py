@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from diskdict.backends.objects.seeing import CHANGES, MADE, NOT_MADE, Seeing, Vi
 from diskdict.store import ABSENT, Stat
 
 _SHORT: Final = 0.005
+_LOST: Final = 7
 _LONG: Final = 0.5
 _PATIENCE: Final = 5.0
 """Seconds that a change of several keys is given to end before another client ends it."""
@@ -52,6 +54,7 @@ class Cells(Seeing):
     ) -> None:
         super().__init__(bucket)
         self.numbers = Numbers()
+        self._lost: dict[str, int] = {}
         self._removal = removal
         self._monotonic = monotonic
         self._sleep = sleep
@@ -117,11 +120,18 @@ class Cells(Seeing):
             seen = self._seen(name, whole=False)
             if seen is None or self._line(name, seen) != line:
                 self.apart.discard(key, *kept)
+                self._give_way(name)
                 return None
             done = seen.stamp
+        self._lost.pop(name, None)
         if line.change is None and line.grave is None:
             self._remember(name, View(done, key, line.record))
         return done
+
+    def _give_way(self, name: str) -> None:
+        """Wait a little, and the longer the more often others were faster in a row, so that all come through."""
+        lost = self._lost[name] = min(self._lost.get(name, 0) + 1, _LOST)
+        self._sleep(random.random() * _SHORT * 2**lost)
 
     def _parts(self, line: Line, payloads: Sequence[bytes]) -> Iterator[tuple[Stat, bytes]]:
         pairs = zip((line.record, line.after), payloads, strict=False)
