@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from diskdict.backends.postgres.columns import UNSEARCHABLE
 
-NOW: Final = "coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8)"
+NOW: Final = "coalesce(%(now)s::float8, date_part('epoch', clock_timestamp()))"
 _RECORD: Final = "r.payload, r.position, r.created, r.updated, r.expires, r.version, r.meta, r.spelling"
 _STAT: Final = "octet_length(r.payload), r.checksum" + _RECORD.removeprefix("r.payload")
 
