@@ -15,7 +15,7 @@ from diskdict.blobs.drafts import StoreDraft
 from diskdict.blobs.face import Blobs
 from diskdict.blobs.layers import Path, Terms, TtlSecs
 from diskdict.blobs.rules import rule_of
-from diskdict.blobs.streams import Draft
+from diskdict.blobs.streams import Draft, seekable
 from diskdict.disk import DiskDict
 from diskdict.errors import InvalidValueError
 from diskdict.ids import MakeId, uuid4
@@ -154,7 +154,8 @@ class BlobStore(Blobs):
         return self._rule.check(key)
 
     def reading(self, key: str) -> BinaryIO | None:
-        return self.store.open(texts.encode(key))
+        stream = self.store.open(texts.encode(key))
+        return None if stream is None else seekable(stream)
 
     def writing(self, key: str, terms: Terms) -> Draft:
         text = texts.encode(key)
