@@ -1,0 +1,114 @@
+"""Blob stores over servers keep the contract of all blob stores."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from blob_contract import BlobContract
+from clocks import Clock
+from hosting import SharedClock
+from moto_server import Bucket, s3_server
+from obstore.store import MemoryStore
+from postgres_server import PostgresServer, server_or_skip
+from redis_server import Server, require_redis
+from tallies import Announce
+
+from diskdict import BlobStore
+from diskdict.backends.objects.store import ObjectStore
+from diskdict.blobs import Blobs
+
+_places = count()
+
+
+@pytest.fixture(scope="module")
+def postgres(announce: Announce) -> Iterator[PostgresServer]:
+    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
+
+
+@pytest.fixture(scope="module")
+def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedClock]:
+    """The clock of the server that has no other."""
+    clock = SharedClock(tmp_path_factory.mktemp("wall") / "clock", Clock().now)
+    yield clock
+    clock.close()
+
+
+@pytest.fixture(scope="module")
+def redis(announce: Announce, wall: SharedClock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    require_redis(announce)
+    with Server(tmp_path_factory.mktemp("redis"), clock=wall.path) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield Bucket(endpoint, "bucket")
+
+
+class OverServer(BlobContract):
+    """A pickle opens the store again, which others may have open meanwhile."""
+
+    def test_can_be_pickled(self, blobs: Blobs) -> None:
+        """A copy that went through a pickle is a store of the same values."""
+        blobs.put("a", b"1")
+
+        with pickle.loads(pickle.dumps(blobs)) as again:
+            assert again.get("a") == b"1"
+
+
+class TestPostgres(OverServer):
+    """A table."""
+
+    @pytest.fixture
+    def blobs(self, postgres: PostgresServer, clock: Clock) -> Iterator[Blobs]:
+        with BlobStore(postgres.url(table=f"blobs{next(_places)}"), clock=clock) as blobs:
+            yield blobs
+
+
+class TestRedis(OverServer):
+    """A prefix in Redis."""
+
+    @pytest.fixture
+    def clock(self, redis: Server, wall: SharedClock) -> SharedClock:
+        wall.now = Clock().now
+        return wall
+
+    @pytest.fixture
+    def blobs(self, redis: Server, clock: SharedClock) -> Iterator[Blobs]:
+        with BlobStore(f"{redis.url}?prefix=blobs{next(_places)}:", clock=clock) as blobs:
+            yield blobs
+
+    def test_can_be_pickled(self, redis: Server) -> None:  # type: ignore[override]
+        """The clock of the test cannot, and is that of this server anyway."""
+        with BlobStore(f"{redis.url}?prefix=pickled:") as blobs:
+            super().test_can_be_pickled(blobs)
+
+
+class TestBucketInMemory(BlobContract):
+    """A bucket that is nowhere, over a client of the caller's."""
+
+    @pytest.fixture
+    def blobs(self, clock: Clock) -> Iterator[Blobs]:
+        with BlobStore(ObjectStore(MemoryStore(), codec="bytes", clock=clock), clock=clock) as blobs:
+            yield blobs
+
+    def test_can_be_pickled(self, blobs: Blobs) -> None:
+        """What was made over a store that was given says that it cannot."""
+        with pytest.raises(TypeError, match="given"):
+            pickle.dumps(blobs)
+
+
+@pytest.mark.torture
+class TestBucket(OverServer):
+    """A prefix in a bucket of a server, which is a slow one."""
+
+    @pytest.fixture
+    def blobs(self, bucket: Bucket, clock: Clock) -> Iterator[Blobs]:
+        with BlobStore(bucket.url(f"blobs{next(_places)}"), clock=clock) as blobs:
+            yield blobs
