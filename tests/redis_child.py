@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
+
+from redis_server import wait_until
 
 from diskdict import DurabilityError, open_dict
 from diskdict.backends.redis.store import RedisStore
+from diskdict.caching import CachedStore
 from diskdict.core import StoreDict
 
 
@@ -59,3 +63,26 @@ def _hold(d: StoreDict[object, object], inside: threading.Event, end: threading.
     with d.transaction():
         inside.set()
         end.wait()
+
+
+def cache_on_both_sides_of_a_fork(url: str) -> int:
+    """Have a child change what both remember, and both see it; return how the child has ended."""
+    with closing(CachedStore(RedisStore(url, codec="raw"))) as store:
+        store.put("k", b"1")
+        store.read("k")
+        wait_until(lambda: store.cache_stats().active and store.read("k") == b"1" and store.cache_stats().size == 1)
+        child = os.fork()
+        code = 1
+        try:
+            if not child:
+                assert not store.cache_stats().active
+                store.put("k", b"2")
+            wait_until(lambda: store.read("k") == (b"2" if child else b"3"))
+            wait_until(lambda: store.cache_stats().active)
+            if child:
+                store.put("k", b"3")
+            code = 0
+        finally:
+            if not child:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -20,6 +20,7 @@ from store_contract import MakeStore, StoreContract
 
 from diskdict.backends.memory import MemoryStore
 from diskdict.backends.redis.store import RedisStore
+from diskdict.caching import CachedStore
 from diskdict.core import StoreDict
 from diskdict.errors import ConflictError, KeyExistsError
 from diskdict.limits import Limits
@@ -341,3 +342,18 @@ def test_slots_that_move(cluster: Cluster, store: Store, clock: SharedClock) -> 
 def _names(server: Server, slot: int) -> list[bytes]:
     found: list[bytes] = server.ask("CLUSTER", "GETKEYSINSLOT", slot, 100_000)
     return found
+
+
+def test_cluster_does_not_tell_of_changes(stores: MakeStore) -> None:
+    """With a memory before it the time says when others are seen, however it is spread."""
+    for prefix in ("app", "{app}"):
+        now = [0.0]
+        base = stores(prefix, codec="raw")
+        store = CachedStore(base, ttl=5, ticks=lambda now=now: now[0])
+        assert store.read("k") is None
+        with closing(RedisStore(base._links.address, codec="raw")) as other:
+            other.put("k", b"1")
+
+        assert store.read("k") is None
+        now[0] = 5.0
+        assert store.read("k") == b"1"

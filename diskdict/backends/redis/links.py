@@ -151,6 +151,10 @@ class Links:
         found = self._pools.get(node)
         return found or self._pools.setdefault(node, pool_of(self.address, node))
 
+    def pool(self) -> Pool:
+        """Return how connections to the one server are made."""
+        return self._pool(self.address.nodes[0])
+
     def now(self) -> float:
         """Return the time of the server in seconds since the epoch, as it has told within the last ten seconds."""
         asked, there = self._told

@@ -12,8 +12,10 @@ from diskdict.backends.redis.address import Address
 from diskdict.backends.redis.calls import Reply, Request
 from diskdict.backends.redis.links import Links
 from diskdict.backends.redis.records import Argument, Change, decoded, encoded, expectations, floored, numbers
+from diskdict.backends.redis.tracking import Tracking
 from diskdict.errors import ConflictError, FormatError, LimitError
 from diskdict.limits import Limits, checked
+from diskdict.listening import Listener
 from diskdict.store import OnlyIf
 
 PARTS: Final = 64
@@ -93,6 +95,12 @@ class Slots:
             )
 
     # ---- asking
+
+    def tracking(self, listener: Listener) -> Tracking:
+        """Return what tells of the changes of all records, of a store in one slot."""
+        return Tracking(
+            self.links.pool(), str(self._address), self._roots[0] + b"k:", lambda place: self.key(place, 0), listener
+        )
 
     def meet(self) -> None:
         """Look, at the first use, whose store this is. FormatError, where it is one of another codec."""

@@ -14,9 +14,11 @@ from diskdict.backends.redis.address import Address, parsed
 from diskdict.backends.redis.calls import Request
 from diskdict.backends.redis.records import Change, decoded, encoded
 from diskdict.backends.redis.slots import Slots, portions
+from diskdict.backends.redis.tracking import Tracking
 from diskdict.criteria import Criteria, traces
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
+from diskdict.listening import Listener
 from diskdict.lock import abandon_after_fork
 from diskdict.messages import Listed
 from diskdict.mutex import LockLike, mutation_lock
@@ -83,11 +85,13 @@ class RedisStore(Store):
         self._lock = mutation_lock(lock)
         self._numbers = count(_FRESH)
         self._changes = 0
+        self._tracking: Tracking | None = None
         abandon_after_fork(self)
 
     def abandon(self) -> None:
         """Leave to the parent of a forked child what is the parent's: its connections, and who has its lock."""
         self._links.renew()
+        self._tracking = None
         if self._own_lock:
             self._lock = mutation_lock(None)
         abandon_after_fork(self)
@@ -277,7 +281,18 @@ class RedisStore(Store):
             self._changes += any(told == 1 for _, told in done)
             return done
 
+    def tell(self, listener: Listener) -> bool:
+        """Tell of all changes that the server tells of; a cluster does not."""
+        self._links.check_open()
+        if self._links.address.cluster:
+            return False
+        self._tracking = self._slots.tracking(listener)
+        return True
+
     def close(self) -> None:
+        tracking, self._tracking = self._tracking, None
+        if tracking is not None:
+            tracking.stop()
         self._links.close()
 
 
