@@ -35,6 +35,7 @@ from diskdict.queues.durable import DurableLifoQueue, DurablePriorityQueue, Dura
 from diskdict.queues.flush import FlushQueue
 from diskdict.queues.given import Counts, Delivery
 from diskdict.queues.letters import DeadLetters
+from diskdict.recent import CacheStats
 from diskdict.repair import Problem, Report
 from diskdict.store import FOREVER, NOT_SET
 from diskdict.together import Entry
@@ -72,6 +73,7 @@ __all__ = [
     "NOT_SET",
     "AsyncDurableQueue",
     "BlobStore",
+    "CacheStats",
     "ClosedError",
     "Codec",
     "ConflictError",

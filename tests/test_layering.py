@@ -145,6 +145,7 @@ LAYERS = (
     ("kv.several",),
     ("kv.gathering",),
     ("kv.calling", "kv.tree"),
+    ("kv.opened",),
     ("kv.kvstore",),
     ("kv.moving",),
     ("kv.__init__",),

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from diskdict.backends import open_store, scheme_of
 from diskdict.backends.file import FolderStore
+from diskdict.caching import CachedStore, beneath, checked_size, checked_ttl
 from diskdict.codecs import Codec, as_found, compressed, resolve
 from diskdict.core import StoreDict
 from diskdict.disk import absolute
@@ -17,8 +18,9 @@ from diskdict.errors import ClosedError
 from diskdict.kv.addresses import JSON, Address
 from diskdict.kv.names import StoreKey
 from diskdict.opening import is_one_file, path_of_url
+from diskdict.recent import CacheStats
 from diskdict.repeating import Repeater
-from diskdict.store import NEVER, Clock, Store, Ttl, expiry
+from diskdict.store import NEVER, Clock, Seconds, Store, Ttl, expiry
 
 KIND: Final = "kv"
 
@@ -26,11 +28,19 @@ Connect = Callable[[Store | None], Store]
 """Makes the store, or returns the one that others in this process have open there, if that is what is asked for."""
 
 
+class Caching(NamedTuple):
+    """How many keys are remembered, and for how many seconds: None for no limit."""
+
+    size: int
+    ttl: Seconds | None
+
+
 class _InUse(NamedTuple):
-    """A store in files that this process has open, and how many use it."""
+    """A store in files that this process has open, how many use it, and what it remembers."""
 
     store: Store
     users: int
+    caching: Caching | None
 
 
 _in_use: Final[dict[str, _InUse]] = {}
@@ -50,6 +60,8 @@ class Connection:
         As in `StoreDict`.
     cleanup_interval: float, optional
         Seconds between two removals of what has expired.
+    caching: Caching, optional
+        What is remembered of what was read.
 
     Notes
     -----
@@ -64,8 +76,10 @@ class Connection:
         codec: str | Codec,
         default_ttl: Ttl,
         cleanup_interval: float | None,
+        caching: Caching | None = None,
     ) -> None:
         self._connect = connect
+        self._caching = caching
         self._path = None if path is None else os.path.realpath(path)
         self._codec = resolve(codec)
         self._default_ttl = default_ttl
@@ -95,12 +109,21 @@ class Connection:
         """Return the store below it."""
         return self._store or self._open()[0]
 
+    def cache_stats(self) -> CacheStats:
+        """Return what was remembered so far; nothing before the first operation, and without a cache."""
+        return self._store.cache_stats() if isinstance(self._store, CachedStore) else CacheStats()
+
+    def _connected(self) -> Store:
+        if self._path is not None:
+            return _shared(self._path, self._connect, self._caching)
+        return _with_memory(self._connect(None), self._caching)
+
     def _open(self) -> tuple[Store, StoreDict[StoreKey, object]]:
         with self._lock:
             if self.closed:
                 raise ClosedError("the store is closed; make it again")
             if self._store is None or self._over is None:
-                store = self._connect(None) if self._path is None else _shared(self._path, self._connect)
+                store = self._connected()
                 try:
                     over: StoreDict[StoreKey, object] = StoreDict(
                         store, codec=self._codec, default_ttl=self._default_ttl
@@ -131,26 +154,55 @@ class Connection:
             _returned(self._path)
 
 
-def _shared(path: str, connect: Connect) -> Store:
+def _with_memory(store: Store, caching: Caching | None) -> Store:
+    return store if caching is None else CachedStore(store, size=caching.size, ttl=caching.ttl)
+
+
+def _shared(path: str, connect: Connect, caching: Caching | None) -> Store:
     with _turn:
         known = _in_use.get(path)
-        store = connect(None if known is None else known.store)
-        _in_use[path] = _InUse(store, 1 if known is None else known.users + 1)
+        if known is None:
+            store = _with_memory(connect(None), caching)
+            _in_use[path] = _InUse(store, 1, caching)
+            return store
+        if known.caching != caching:
+            raise ValueError(
+                f"{path!r} is open in this process with another cache; all stores of a path share one: give each the"
+                " same cache=, cache_ttl= and cache_size="
+            )
+        below = beneath(known.store)
+        found = connect(below)
+        store = known.store if found is below else _with_memory(found, caching)
+        _in_use[path] = _InUse(store, known.users + 1, caching)
         return store
 
 
 def _returned(path: str) -> None:
     # Closed before others have their turn: who comes next finds it open, or can open it.
     with _turn:
-        store, users = _in_use.pop(path)
-        if users > 1:
-            _in_use[path] = _InUse(store, users - 1)
+        known = _in_use.pop(path)
+        if known.users > 1:
+            _in_use[path] = known._replace(users=known.users - 1)
         else:
-            store.close()
+            known.store.close()
+
+
+def caching_of(cache: str | None, ttl: Seconds | None, size: int) -> Caching | None:
+    """Return what is to be remembered, None for nothing; ValueError for settings that are none."""
+    checked = Caching(checked_size(size), None if ttl is None else checked_ttl(ttl))
+    if cache not in (None, "memory"):
+        raise ValueError(f"cache is None or 'memory', not {cache!r}")
+    return None if cache is None else checked
 
 
 def connection_to(
-    address: Address, *, codec: str | Codec, default_ttl: Ttl, cleanup_interval: float | None, clock: Clock
+    address: Address,
+    *,
+    codec: str | Codec,
+    default_ttl: Ttl,
+    cleanup_interval: float | None,
+    caching: Caching | None,
+    clock: Clock,
 ) -> Connection:
     """Return a connection to the store at an address, not connected yet; ValueError for one that nobody knows."""
     url, form, compression = address
@@ -163,7 +215,14 @@ def connection_to(
     else:
         resolved = compressed(resolved, compression)
         connect = partial(_folder, path, resolved.name, clock)
-    return Connection(connect, path=path, codec=resolved, default_ttl=default_ttl, cleanup_interval=cleanup_interval)
+    return Connection(
+        connect,
+        path=path,
+        codec=resolved,
+        default_ttl=default_ttl,
+        cleanup_interval=cleanup_interval,
+        caching=caching,
+    )
 
 
 def _opened(url: str, codec: str, clock: Clock, _known: Store | None) -> Store:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import ParamSpec, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
-from diskdict.codecs import Codec
 from diskdict.face import Pairs
-from diskdict.kv.addresses import Config, address_of
-from diskdict.kv.calling import Calls
-from diskdict.kv.connection import connection_to
-from diskdict.kv.tree import N, SyncKVStore, Tail
-from diskdict.kv.values import Overridable, codec_of, deserialize, serialize
-from diskdict.store import NOT_SET, Clock, Ttl
+from diskdict.kv.opened import Opened
+from diskdict.kv.tree import N, Tail
+from diskdict.recent import CacheStats
+from diskdict.store import NOT_SET, Ttl
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class KVStore:
+class KVStore(Opened):
     """Values under keys of several segments, asynchronous, on any backend; ``sync`` has the same for everyone else.
 
     Parameters
@@ -37,6 +31,13 @@ class KVStore:
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool
         Remove what has expired every `cleanup_interval` seconds, from the first operation to `close`.
+    cache: str, optional
+        ``"memory"``: remember what was read lately, keys that are missing too.
+    cache_ttl: int, float or timedelta, optional
+        Seconds after which the backend is asked again, and what others have changed is seen at the latest; no limit by
+        default. Redis tells of changes at once, a cluster does not.
+    cache_size: int
+        How many keys are remembered.
     separator: str
         What stands between the segments of a key.
     default_ttl: int, float or timedelta, optional
@@ -52,80 +53,13 @@ class KVStore:
     Operations run in at most 16 threads; ``get``, and ``set`` without metadata and ttl, of tasks that wait at the same
     time go together, to a server in one round trip. One that is cancelled may be done all the same. What holds for
     threads, processes and crashes is what the backend says.
+
+    A cache answers ``get``, ``exists``, ``ttl``, ``get_metadata``, ``get_many`` and ``get_pattern``. What is changed by
+    way of this store, its namespaces and ``sync`` is seen at once; what anybody else changes after `cache_ttl` seconds
+    at the latest, in Redis as soon as the server tells (without a connection for that, nothing is remembered). Changes
+    that depend on what is there, ``increment`` and ``compare_and_swap`` among them, ask the backend. A folder or file
+    that is opened several times in a process has one cache: ValueError where the settings of the second differ.
     """
-
-    def __init__(
-        self,
-        backend: str = "file",
-        config: Config | None = None,
-        namespace: str | None = None,
-        auto_cleanup: bool = False,  # a setting among settings
-        cleanup_interval: float = 60,
-        *,
-        separator: str = ".",
-        default_ttl: Ttl = None,
-        codec: str | Codec | None = None,
-        clock: Clock = time.time,
-    ) -> None:
-        overridden = type(self).serialize is not KVStore.serialize or type(self).deserialize is not KVStore.deserialize
-        connection = connection_to(
-            address_of(backend, config),
-            codec=codec_of(codec, Overridable(self.serialize, self.deserialize) if overridden else None),
-            default_ttl=default_ttl,
-            cleanup_interval=cleanup_interval if auto_cleanup else None,
-            clock=clock,
-        )
-        self._over(SyncKVStore(connection, namespace, separator), Calls(connection))
-
-    @classmethod
-    def from_url(
-        cls,
-        url: str | os.PathLike[str],
-        namespace: str | None = None,
-        *,
-        auto_cleanup: bool = False,
-        cleanup_interval: float = 60,
-        separator: str = ".",
-        default_ttl: Ttl = None,
-        codec: str | Codec | None = None,
-        clock: Clock = time.time,
-    ) -> Self:
-        """Return the store at a URL, in a folder or in a JSON file: those of `diskdict.open_dict`."""
-        return cls(
-            "url",
-            {"url": os.fspath(url)},
-            namespace,
-            auto_cleanup,
-            cleanup_interval,
-            separator=separator,
-            default_ttl=default_ttl,
-            codec=codec,
-            clock=clock,
-        )
-
-    def _over(self, sync: SyncKVStore, calls: Calls) -> None:
-        self._sync = sync
-        self._calls = calls
-
-    @property
-    def sync(self) -> SyncKVStore:
-        """The same store for those who do not wait with ``await``."""
-        return self._sync
-
-    def serialize(self, value: object) -> bytes:
-        """Return the bytes of a value: for subclasses, which call this for what they leave to it."""
-        return serialize(value)
-
-    def deserialize(self, data: bytes, value_type: str) -> object:  # noqa: ARG002  # for subclasses
-        """Return the value of bytes.
-
-        `value_type` is ``"custom"`` for what a subclass's `serialize` has made, else the name of a type.
-        """
-        return deserialize(data)
-
-    async def run(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function gives, called in one of the store's threads."""
-        return await self._calls.run(method, *args, **kwargs)
 
     # Each does what the method of that name of `SyncKVStore` does.
 
@@ -268,6 +202,10 @@ class KVStore:
     async def cleanup_expired(self) -> int:
         """Remove what has expired in all namespaces; return how many keys that were."""
         return await self.run(self._sync.cleanup_expired)
+
+    async def cache_stats(self) -> CacheStats:
+        """Return what the cache of this store and its namespaces has done so far."""
+        return self._sync.cache_stats()
 
     async def close(self) -> None:
         """Release the store, for all namespaces of it. Closing twice does nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diskdict.caching import beneath
 from diskdict.compression import compression_behind, split
 from diskdict.kv.kvstore import KVStore
 from diskdict.kv.tree import SyncKVStore
@@ -39,7 +40,7 @@ def migrate_store_sync(
     if split(there)[0] != split(here)[0]:
         raise ValueError(f"values are written by the codec {there!r} there, and by {here!r} here")
     return migrate(
-        source.store,
+        beneath(source.store),  # what is there, not what was read some time ago
         target.store,
         batch_size,
         on_conflict=on_conflict,

@@ -14,6 +14,7 @@ from diskdict.kv.connection import Connection
 from diskdict.kv.metadata import described, given
 from diskdict.kv.names import NAMESPACED, Namespace, StoreKey, namespaces
 from diskdict.kv.searching import fitting, matching
+from diskdict.recent import CacheStats
 from diskdict.store import NOT_SET, Store, Ttl
 
 T = TypeVar("T")
@@ -251,6 +252,10 @@ class SyncKVStore:
     def cleanup_expired(self) -> int:
         """Remove what has expired in all namespaces; return how many keys that were."""
         return self._dict.cleanup_expired()
+
+    def cache_stats(self) -> CacheStats:
+        """Return what the cache of this store and its namespaces has done so far: nothing, where there is none."""
+        return self._connection.cache_stats()
 
     @property
     def closed(self) -> bool:
