@@ -221,7 +221,7 @@ def test_order_of_the_settings() -> None:
     """They can be given by place."""
     names = list(inspect.signature(KVStore).parameters)
 
-    assert names[:10] == [
+    assert names[:11] == [
         *("backend", "config", "namespace", "auto_cleanup", "cleanup_interval", "cache", "cache_ttl", "cache_size"),
-        *("separator", "default_ttl"),
+        *("separator", "default_ttl", "client"),
     ]

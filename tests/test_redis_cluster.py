@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from clocks import Clock
 from crew import Crew
 from hosting import SharedClock
@@ -18,6 +19,7 @@ from redis.crc import key_slot
 from redis_server import Cluster, Server, acknowledged, free_port, require_redis, wait_until
 from store_contract import MakeStore, StoreContract
 
+from diskdict import KVStore
 from diskdict.backends.memory import MemoryStore
 from diskdict.backends.redis.store import RedisStore
 from diskdict.caching import CachedStore
@@ -357,3 +359,18 @@ def test_cluster_does_not_tell_of_changes(stores: MakeStore) -> None:
         assert store.read("k") is None
         now[0] = 5.0
         assert store.read("k") == b"1"
+
+
+def test_client_of_a_cluster(cluster: Cluster, clock: SharedClock) -> None:
+    """Its own connections are used, whatever it decodes, and it goes on afterwards."""
+    host, port = "127.0.0.1", cluster.servers[4].port
+    with redis.RedisCluster(host=host, port=port, decode_responses=True) as client:
+        with KVStore("redis", {"prefix": "given:"}, client=client, clock=clock).sync as kv:
+            kv.set_many({f"k{number}": number for number in range(100)})
+            assert kv.increment("k7") == 8
+            assert kv.keys("k1?") == [f"k1{number}" for number in range(10)]
+            assert len(kv.get_pattern("*")) == kv.clear() == 100
+
+        client.set("mine", "é")
+        assert client.get("mine") == "é"
+    cluster.clear()

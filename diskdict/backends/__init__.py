@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -33,6 +34,14 @@ BACKENDS: Final = {
 _ONE_FILE: Final = "diskdict.backends.jsonfile.store"
 
 
+CLIENTS: Final = {
+    "obstore": "diskdict.backends.objects",
+    "psycopg_pool": "diskdict.backends.postgres.given",
+    "redis": "diskdict.backends.redis.given",
+}
+"""The module for clients of each library; its ``over_client`` makes the store."""
+
+
 class OpenUrl(Protocol):
     """How a backend makes a store of a URL."""
 
@@ -45,6 +54,12 @@ class OpenUrl(Protocol):
         lock: LockLike | None,
         limits: Limits | None,
     ) -> Store: ...
+
+
+class OverClient(Protocol):
+    """How a backend makes a store of a client that somebody else has made, and closes."""
+
+    def __call__(self, client: object, *, codec: str, clock: Clock, **settings: str) -> Store: ...
 
 
 def scheme_of(url: str) -> str:
@@ -83,3 +98,9 @@ def open_store(
     module = _ONE_FILE if in_one_file(url) else BACKENDS[scheme_of(url)]
     open_url: OpenUrl = import_module(module).open_url
     return open_url(url, codec=codec, clock=clock, lock=lock, limits=limits)
+
+
+def store_over(client: object, library: str, *, codec: str, clock: Clock, settings: Mapping[str, str]) -> Store:
+    """Return the store that a client of a library of `CLIENTS` leads to."""
+    over_client: OverClient = import_module(CLIENTS[library]).over_client
+    return over_client(client, codec=codec, clock=clock, **settings)

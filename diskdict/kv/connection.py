@@ -16,6 +16,7 @@ from diskdict.core import StoreDict
 from diskdict.disk import absolute
 from diskdict.errors import ClosedError
 from diskdict.kv.addresses import JSON, Address
+from diskdict.kv.clients import Brought
 from diskdict.kv.names import StoreKey
 from diskdict.opening import is_one_file, path_of_url
 from diskdict.recent import CacheStats
@@ -196,7 +197,7 @@ def caching_of(cache: str | None, ttl: Seconds | None, size: int) -> Caching | N
 
 
 def connection_to(
-    address: Address,
+    place: Address | Brought,
     *,
     codec: str | Codec,
     default_ttl: Ttl,
@@ -204,17 +205,24 @@ def connection_to(
     caching: Caching | None,
     clock: Clock,
 ) -> Connection:
-    """Return a connection to the store at an address, not connected yet; ValueError for one that nobody knows."""
-    url, form, compression = address
+    """Return a connection to the store at an address, or of a client, that is made by the first use.
+
+    ValueError for an address that nobody knows.
+    """
     resolved = resolve(codec)
-    path = absolute(path_of_url(url)) if scheme_of(url) == "file" else None
-    if path is None:
-        connect = partial(_opened, url, resolved.name, clock)
-    elif form == JSON or (form is None and is_one_file(path)):
-        connect = partial(_one_file, path, resolved.name, compression, clock)
+    path: str | None = None
+    connect: Connect
+    if isinstance(place, Brought):
+        connect = partial(_brought, place, resolved.name, clock)
+    elif scheme_of(place.url) != "file":
+        connect = partial(_opened, place.url, resolved.name, clock)
     else:
-        resolved = compressed(resolved, compression)
-        connect = partial(_folder, path, resolved.name, clock)
+        path = absolute(path_of_url(place.url))
+        if place.format == JSON or (place.format is None and is_one_file(path)):
+            connect = partial(_one_file, path, resolved.name, place.compression, clock)
+        else:
+            resolved = compressed(resolved, place.compression)
+            connect = partial(_folder, path, resolved.name, clock)
     return Connection(
         connect,
         path=path,
@@ -223,6 +231,10 @@ def connection_to(
         cleanup_interval=cleanup_interval,
         caching=caching,
     )
+
+
+def _brought(client: Brought, codec: str, clock: Clock, _known: Store | None) -> Store:
+    return client.connect(codec, clock)
 
 
 def _opened(url: str, codec: str, clock: Clock, _known: Store | None) -> Store:

@@ -42,6 +42,9 @@ class KVStore(Opened):
         What stands between the segments of a key.
     default_ttl: int, float or timedelta, optional
         Seconds that a key lives when nothing else is said.
+    client: optional
+        In place of an address: a ``redis.Redis`` or ``redis.cluster.RedisCluster``, a ``psycopg_pool.ConnectionPool``
+        or a store of obstore; yours to close. `config` may have ``prefix`` with Redis and ``table`` with PostgreSQL.
     codec: str or Codec, optional
         How values become bytes, ``"json"``; or override `serialize` and `deserialize`.
     clock: callable

@@ -11,6 +11,7 @@ from diskdict.caching import SIZE
 from diskdict.codecs import Codec
 from diskdict.kv.addresses import Config, address_of
 from diskdict.kv.calling import Calls
+from diskdict.kv.clients import brought
 from diskdict.kv.connection import caching_of, connection_to
 from diskdict.kv.tree import SyncKVStore
 from diskdict.kv.values import Overridable, codec_of, deserialize, serialize
@@ -35,13 +36,14 @@ class Opened:
         cache_size: int = SIZE,
         separator: str = ".",
         default_ttl: Ttl = None,
+        client: object = None,
         *,
         codec: str | Codec | None = None,
         clock: Clock = time.time,
     ) -> None:
         overridden = type(self).serialize is not Opened.serialize or type(self).deserialize is not Opened.deserialize
         connection = connection_to(
-            address_of(backend, config),
+            address_of(backend, config) if client is None else brought(client, backend, config),
             codec=codec_of(codec, Overridable(self.serialize, self.deserialize) if overridden else None),
             default_ttl=default_ttl,
             cleanup_interval=cleanup_interval if auto_cleanup else None,

@@ -44,13 +44,13 @@ SELECT set_config('statement_timeout', %(timeout)s, false),
 _abandoned: Final[list[object]] = []
 """Pools whose threads are those of a parent process: nobody is to wait for them here."""
 
-_OF_MANY: Final = frozenset({"keys", "most"})
+OF_MANY: Final = frozenset({"keys", "most"})
 """Parameters of statements that are planned each time anew."""
 # One type for each kind of parameter, so that each statement is prepared once.
-_ADAPTERS: Final = AdaptersMap(psycopg.adapters)
-_ADAPTERS.register_dumper(int, Int8BinaryDumper)
-_ADAPTERS.register_dumper(float, FloatBinaryDumper)
-_ADAPTERS.register_dumper(str, StrBinaryDumper)
+ADAPTERS: Final = AdaptersMap(psycopg.adapters)
+ADAPTERS.register_dumper(int, Int8BinaryDumper)
+ADAPTERS.register_dumper(float, FloatBinaryDumper)
+ADAPTERS.register_dumper(str, StrBinaryDumper)
 
 
 class Connection(psycopg.Connection[Row]):
@@ -70,20 +70,24 @@ class Connection(psycopg.Connection[Row]):
 
     def ask(self, query: bytes, parameters: Parameters) -> list[Row]:
         """Return the rows that a statement gives."""
-        return _rows(self._execute(query, parameters))
+        return rows_of(self._execute(query, parameters))
 
     def ask_all(self, steps: Sequence[Step]) -> list[list[Row]]:
         """Return the rows of several statements that are sent at once."""
         with self.pipeline():
             cursors = [self._execute(query, parameters) for query, parameters in steps]
-        return [_rows(cursor) for cursor in cursors]
+        return [rows_of(cursor) for cursor in cursors]
 
     def _execute(self, query: bytes, parameters: Parameters) -> psycopg.Cursor[Row]:
         # A plan for many rows that was made when the table was small reads all of it when it has grown.
-        return self.execute(query, parameters, binary=True, prepare=_OF_MANY.isdisjoint(parameters))
+        return self.execute(query, parameters, binary=True, prepare=OF_MANY.isdisjoint(parameters))
 
 
-def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+Pool = psycopg_pool.ConnectionPool[Connection]
+
+
+def rows_of(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    """Return the rows that a statement gave, none where it gives none."""
     # To ask for the description would make an object of each column.
     return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
@@ -144,7 +148,7 @@ class Connections:
         self._closed = False
         self._taken: set[Connection] = set()
         self._opening = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
+        self._pool: Pool | None = None
 
     def renew(self) -> None:
         """Have connections of its own in a forked child: on those of the parent, what both send would be mixed."""
@@ -196,7 +200,7 @@ class Connections:
         finally:
             self._give_back(pool, connection)
 
-    def _take(self) -> tuple[psycopg_pool.ConnectionPool[Connection], Connection]:
+    def _take(self) -> tuple[Pool, Connection]:
         while True:
             pool = self._pool or self._opened()
             try:
@@ -211,20 +215,18 @@ class Connections:
                 self.check_open()
                 raise
             self._taken.add(connection)
-            if not _has_ended(connection):
+            if not has_ended(connection):
                 return pool, connection
             self._give_back(pool, connection, whole=False)
 
-    def _give_back(
-        self, pool: psycopg_pool.ConnectionPool[Connection], connection: Connection, *, whole: bool = True
-    ) -> None:
+    def _give_back(self, pool: Pool, connection: Connection, *, whole: bool = True) -> None:
         # In the midst of something: what is known of it is not worth the round trips to find out.
         if not whole or connection.pgconn.transaction_status != TransactionStatus.IDLE:
             connection.close()
         self._taken.discard(connection)
         pool.putconn(connection)
 
-    def _opened(self) -> psycopg_pool.ConnectionPool[Connection]:
+    def _opened(self) -> Pool:
         with self._opening:
             self.check_open()
             if self._pool is None:
@@ -268,7 +270,7 @@ class Connections:
 class _Adapting:
     """Tells psycopg how parameters are sent."""
 
-    adapters = _ADAPTERS
+    adapters = ADAPTERS
     connection = None
 
 
@@ -277,7 +279,7 @@ def _where(settings: Mapping[str, str]) -> str:
     return f"{host}:{settings.get('port', '5432')}/{settings.get('dbname', settings.get('user', ''))}"
 
 
-def _has_ended(connection: Connection) -> bool:
+def has_ended(connection: Connection) -> bool:
     """Tell whether something came for a connection that nobody uses: it is the server that says farewell."""
     if connection.closed:
         return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
 from diskdict.backends.postgres.libpq import identifier, literal
-from diskdict.backends.postgres.pooling import Connection, Connections, Row, Step, Transaction
+from diskdict.backends.postgres.pooling import Connection, Connections, Prepare, Row, Step, Transaction
 from diskdict.backends.postgres.rows import Parameters
 from diskdict.backends.postgres.statements import (
     CLOCK,
@@ -120,6 +120,10 @@ class Table:
         self._limits = limits
         self._clock = clock
         self._sql: Statements | None = None
+
+    def connect_by(self, connections_of: Callable[[Prepare[None]], Connections]) -> None:
+        """Have other connections than those by the settings; they are given what makes them ready."""
+        self.connections = connections_of(self._prepare)
 
     def _prepare(self, connection: Connection) -> None:
         self._sql = prepared(connection, self._name, self._codec, self.connections.where)

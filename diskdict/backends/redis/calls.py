@@ -17,7 +17,7 @@ _SCRIPT: Final = files("diskdict.backends.redis").joinpath("records.lua").read_b
 _DIGEST: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 
 Node = tuple[str, int]
-Pool = redis.BlockingConnectionPool
+Pool = redis.ConnectionPool
 Reply = object
 Command = Sequence[Argument]
 
@@ -81,7 +81,8 @@ class Call:
 
 def _answer(connection: redis.Connection) -> Reply:
     try:
-        return cast(Reply, connection.read_response())
+        # Bytes, whatever the connections of a client that was given make of them.
+        return cast(Reply, connection.read_response(disable_decoding=True))
     except redis.exceptions.ResponseError as error:
         return error
 
@@ -156,7 +157,7 @@ def pool_of(address: Address, node: Node) -> Pool:
     """Return the connections to a server."""
     host, port = node
     trusted = {"ssl_ca_certs": address.ca} if address.ca else {}
-    return Pool(
+    return redis.BlockingConnectionPool(
         max_connections=address.connections,
         timeout=address.timeout,
         connection_class=redis.SSLConnection if address.tls else redis.Connection,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from diskdict.backends.redis.address import Address
@@ -17,9 +17,19 @@ _PAUSE: Final = 0.05
 _FRESH: Final = 10.0
 """Seconds for which the time of a server is known without asking it again."""
 
+PoolOf = Callable[[Node], Pool]
+"""Gives the connections to a server."""
+
 
 class Links:
     """The connections to what an address names.
+
+    Parameters
+    ----------
+    address: Address
+        What it is.
+    pool_of: callable, optional
+        Gives the connections to a server, which stay open at the end; by default they are made, and closed.
 
     Notes
     -----
@@ -28,8 +38,9 @@ class Links:
     says: so another primary is waited for.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, pool_of: PoolOf | None = None) -> None:
         self.address = address
+        self._given = pool_of
         self._closed = False
         self._pools: dict[Node, Pool] = {}
         self._ranges: list[tuple[int, int, Node]] = []
@@ -149,7 +160,10 @@ class Links:
 
     def _pool(self, node: Node) -> Pool:
         found = self._pools.get(node)
-        return found or self._pools.setdefault(node, pool_of(self.address, node))
+        if found is None:
+            made = pool_of(self.address, node) if self._given is None else self._given(node)
+            found = self._pools.setdefault(node, made)
+        return found
 
     def pool(self) -> Pool:
         """Return how connections to the one server are made."""
@@ -173,8 +187,9 @@ class Links:
     def close(self) -> None:
         """Close the connections. Closing twice does nothing."""
         self._closed = True
-        for pool in self._pools.values():
-            pool.disconnect()
+        if self._given is None:
+            for pool in self._pools.values():
+                pool.disconnect()
 
 
 def _range(entry: list[object], asked: Node) -> tuple[int, int, Node]:

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from diskdict.backends.redis.address import Address
 from diskdict.backends.redis.calls import Reply, Request
-from diskdict.backends.redis.links import Links
+from diskdict.backends.redis.links import Links, PoolOf
 from diskdict.backends.redis.records import Argument, Change, decoded, encoded, expectations, floored, numbers
 from diskdict.backends.redis.tracking import Tracking
 from diskdict.errors import ConflictError, FormatError, LimitError
@@ -39,10 +39,12 @@ class Slots:
         What all who use this prefix must share.
     limits: Limits
         Of these ``total_bytes``, for a store in one slot.
+    pool_of: callable, optional
+        As in `Links`.
     """
 
-    def __init__(self, address: Address, codec: str, limits: Limits | None) -> None:
-        self.links = Links(address)
+    def __init__(self, address: Address, codec: str, limits: Limits | None, pool_of: PoolOf | None = None) -> None:
+        self.links = Links(address, pool_of)
         self._address = address
         self._codec = codec
         prefix, allowed = address.prefix, checked(limits).total_bytes

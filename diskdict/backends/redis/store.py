@@ -12,6 +12,7 @@ from typing import Final, cast
 from diskdict.backends.redis import records
 from diskdict.backends.redis.address import Address, parsed
 from diskdict.backends.redis.calls import Request
+from diskdict.backends.redis.links import PoolOf
 from diskdict.backends.redis.records import Change, decoded, encoded
 from diskdict.backends.redis.slots import Slots, portions
 from diskdict.backends.redis.tracking import Tracking
@@ -44,6 +45,8 @@ class RedisStore(Store):
         Held around every mutation; an RLock by default.
     limits: Limits
         Of these, ``total_bytes`` is watched here, as far as all who write have the same.
+    pool_of: callable, optional
+        Gives the connections to a server, which stay open at the end; by default they are made, and closed.
 
     Raises
     ------
@@ -77,8 +80,9 @@ class RedisStore(Store):
         clock: Clock | None = None,
         lock: LockLike | None = None,
         limits: Limits | None = None,
+        pool_of: PoolOf | None = None,
     ) -> None:
-        self._slots = Slots(parsed(address) if isinstance(address, str) else address, codec, limits)
+        self._slots = Slots(parsed(address) if isinstance(address, str) else address, codec, limits, pool_of)
         self._links = self._slots.links
         self.clock = self._links.now if clock is None else clock
         self._own_lock = lock is None

@@ -40,7 +40,13 @@ class _Line:
         kept = {
             name: value for name, value in self._pool.connection_kwargs.items() if not name.startswith(_VENDORS_OWN)
         }
-        wanted = {"protocol": 3, "decode_responses": False, "health_check_interval": 0, "retry": Retry(NoBackoff(), 0)}
+        wanted: dict[str, object] = {
+            "protocol": 3,
+            "decode_responses": False,
+            "health_check_interval": 0,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        wanted["socket_timeout"] = 2 * _BEAT
         connection = self._pool.connection_class(**kept | wanted)
         with self._turn:
             self._connection, self._waiting = connection, False
