@@ -274,7 +274,9 @@ class KVStoreContract:
         kv.set_metadata("doc.json", {}, replace=True)
         assert "owner" not in kv.get_metadata("doc.json")
 
-    @pytest.mark.parametrize("field", ["created_at", "updated_at", "expires_at", "size", "version", "checksum"])
+    @pytest.mark.parametrize(
+        "field", ["created_at", "updated_at", "accessed_at", "expires_at", "size", "version", "checksum"]
+    )
     def test_what_the_system_writes_is_refused(self, kv: Face, field: str) -> None:
         """By name, and nothing is stored."""
         with pytest.raises(InvalidValueError, match=field):

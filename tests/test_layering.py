@@ -142,7 +142,7 @@ LAYERS = (
     ("blobs.urls",),
     ("blobs.__init__",),
     ("kv.addresses", "kv.metadata", "kv.names", "kv.values"),
-    ("kv.clients",),
+    ("kv.access", "kv.clients"),
     ("kv.connection", "kv.searching"),
     ("kv.several",),
     ("kv.gathering",),

@@ -15,6 +15,7 @@ from diskdict.codecs import Codec, as_found, compressed, resolve
 from diskdict.core import StoreDict
 from diskdict.disk import absolute
 from diskdict.errors import ClosedError
+from diskdict.kv.access import Accesses
 from diskdict.kv.addresses import JSON, Address
 from diskdict.kv.clients import Brought
 from diskdict.kv.names import StoreKey
@@ -63,6 +64,8 @@ class Connection:
         Seconds between two removals of what has expired.
     caching: Caching, optional
         What is remembered of what was read.
+    accesses: Accesses, optional
+        What is to write down that keys were read.
 
     Notes
     -----
@@ -78,9 +81,11 @@ class Connection:
         default_ttl: Ttl,
         cleanup_interval: float | None,
         caching: Caching | None = None,
+        accesses: Accesses | None = None,
     ) -> None:
         self._connect = connect
         self._caching = caching
+        self.accesses = accesses
         self._path = None if path is None else os.path.realpath(path)
         self._codec = resolve(codec)
         self._default_ttl = default_ttl
@@ -203,6 +208,7 @@ def connection_to(
     default_ttl: Ttl,
     cleanup_interval: float | None,
     caching: Caching | None,
+    accesses: Accesses | None,
     clock: Clock,
 ) -> Connection:
     """Return a connection to the store at an address, or of a client, that is made by the first use.
@@ -230,6 +236,7 @@ def connection_to(
         default_ttl=default_ttl,
         cleanup_interval=cleanup_interval,
         caching=caching,
+        accesses=accesses,
     )
 
 

@@ -49,6 +49,11 @@ class KVStore(Opened):
         How values become bytes, ``"json"``; or override `serialize` and `deserialize`.
     clock: callable
         The time in seconds since the epoch, for stores in this process.
+    track_access: bool
+        Write down when keys are read by ``get``, ``get_many`` and ``get_pattern``: ``get_metadata`` has it as
+        ``accessed_at``.
+    access_resolution: int, float or timedelta
+        Seconds within which that is not done again for a key, 60; 0: each time.
 
     Notes
     -----
@@ -62,6 +67,11 @@ class KVStore(Opened):
     at the latest, in Redis as soon as the server tells (without a connection for that, nothing is remembered). Changes
     that depend on what is there, ``increment`` and ``compare_and_swap`` among them, ask the backend. A folder or file
     that is opened several times in a process has one cache: ValueError where the settings of the second differ.
+
+    That a key was read is written among its metadata, if nobody changes it meanwhile; a read never fails for that, nor
+    does it count as an update. But the version of the key is another then, once in `access_resolution` seconds, and a
+    transaction elsewhere that has read the key meets a ConflictError. It costs a round trip or two for each key that is
+    written. A value that is set anew, and metadata that are replaced, begin without.
     """
 
     # Each does what the method of that name of `SyncKVStore` does.

@@ -33,9 +33,14 @@ def given(metadata: Mapping[str, object] | None, ttl: Ttl) -> tuple[dict[str, ob
     return kept, metadata[TTL] if ttl is None else ttl  # type: ignore[return-value]  # checked where it is used
 
 
-def described(key: str, value: object, info: Info) -> dict[str, object]:
-    """Return all that is known of a key: its metadata, and the fields of the system."""
+def described(key: str, value: object, info: Info, *, tracked: bool) -> dict[str, object]:
+    """Return all that is known of a key: its metadata, and the fields of the system.
+
+    When it was read is among them if that is written down, and None if it would be and was not yet.
+    """
     known = dict(info.metadata)
+    if tracked:
+        known.setdefault(ACCESSED, None)
     known.setdefault(CONTENT_TYPE, content_type(key, value))
     known.update(
         created_at=info.created_at,

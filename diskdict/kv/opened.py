@@ -9,6 +9,7 @@ from typing import Literal, ParamSpec, Self, TypeVar
 
 from diskdict.caching import SIZE
 from diskdict.codecs import Codec
+from diskdict.kv.access import RESOLUTION, Accesses
 from diskdict.kv.addresses import Config, address_of
 from diskdict.kv.calling import Calls
 from diskdict.kv.clients import brought
@@ -40,7 +41,10 @@ class Opened:
         *,
         codec: str | Codec | None = None,
         clock: Clock = time.time,
+        track_access: bool = False,
+        access_resolution: Seconds = RESOLUTION,
     ) -> None:
+        accesses = Accesses(access_resolution)
         overridden = type(self).serialize is not Opened.serialize or type(self).deserialize is not Opened.deserialize
         connection = connection_to(
             address_of(backend, config) if client is None else brought(client, backend, config),
@@ -48,6 +52,7 @@ class Opened:
             default_ttl=default_ttl,
             cleanup_interval=cleanup_interval if auto_cleanup else None,
             caching=caching_of(cache, cache_ttl, cache_size),
+            accesses=accesses if track_access else None,
             clock=clock,
         )
         self._over(SyncKVStore(connection, namespace, separator), Calls(connection))
@@ -67,6 +72,8 @@ class Opened:
         default_ttl: Ttl = None,
         codec: str | Codec | None = None,
         clock: Clock = time.time,
+        track_access: bool = False,
+        access_resolution: Seconds = RESOLUTION,
     ) -> Self:
         """Return the store at a URL, in a folder or in a JSON file: those of `diskdict.open_dict`."""
         return cls(
@@ -82,6 +89,8 @@ class Opened:
             default_ttl,
             codec=codec,
             clock=clock,
+            track_access=track_access,
+            access_resolution=access_resolution,
         )
 
     def _over(self, sync: SyncKVStore, calls: Calls) -> None:

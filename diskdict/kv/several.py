@@ -38,6 +38,13 @@ class Several:
 
     def get(self, asked: Sequence[StoreKey]) -> list[object | Raised]:
         """Return the value of each key, a new one for each who asks, and NOT_SET where there is none."""
+        values = self._values(asked)
+        if self._connection.accesses is not None:
+            read = {key for key, value in zip(asked, values, strict=True) if not _is_none(value)}
+            self._connection.accesses.note(self._connection.store(), read)
+        return values
+
+    def _values(self, asked: Sequence[StoreKey]) -> list[object | Raised]:
         over, store = self._connection.over(), self._connection.store()
         if len(asked) == 1 or not store.shared:
             return [_attempt(over.get, key, NOT_SET) for key in asked]
@@ -95,6 +102,10 @@ class Several:
     def _set(self, pair: tuple[StoreKey, object]) -> Literal[True] | Raised:
         done = _attempt(self._connection.over().set, *pair)
         return done if isinstance(done, Raised) else True
+
+
+def _is_none(value: object) -> bool:
+    return value is NOT_SET or isinstance(value, Raised)
 
 
 def _attempt(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Raised:

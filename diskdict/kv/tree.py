@@ -76,7 +76,14 @@ class SyncKVStore:
 
     def get(self, key: str, default: object = None) -> object:
         """Return a value, or `default`."""
-        return self._dict.get(self._key(key), default)
+        accesses = self._connection.accesses
+        if accesses is None:
+            return self._dict.get(self._key(key), default)
+        found = self._dict.get(self._key(key), NOT_SET)
+        if found is NOT_SET:
+            return default
+        accesses.note(self.store, [self._key(key)])
+        return found
 
     def delete(self, key: str) -> bool:
         """Remove a key; return whether it was there."""
@@ -138,7 +145,10 @@ class SyncKVStore:
     def get_many(self, keys: Iterable[str]) -> dict[str, object]:
         """Return the keys that are there with their values, as they were at one moment where the store can."""
         asked = {self._key(key): key for key in keys}
-        return {asked[key]: value for key, value in self._dict.get_many(asked).items()}
+        found = self._dict.get_many(asked)
+        if self._connection.accesses is not None:
+            self._connection.accesses.note(self.store, found)
+        return {asked[key]: value for key, value in found.items()}
 
     def set_many(self, items: Pairs[str, object], ttl: Ttl = None) -> dict[str, bool]:
         """Store all pairs, or none where one is refused; return each key with True."""
@@ -204,13 +214,15 @@ class SyncKVStore:
         """Return what is known of a key, None where it is not there.
 
         Its own fields, ``content_type`` as given or else guessed, and those of the system: ``created_at``,
-        ``updated_at`` and ``expires_at`` in seconds since the epoch, ``size`` in bytes, ``version``, ``checksum``.
+        ``updated_at`` and ``expires_at`` in seconds since the epoch, ``size`` in bytes, ``version``, ``checksum``; and
+        ``accessed_at`` where that is written down (``track_access=``), None if it was not read since it was set.
         """
         try:
             info = self._dict.info(self._key(key))
         except KeyError:
             return None
-        return described(key, self.get(key), info)
+        tracked = self._connection.accesses is not None
+        return described(key, self._dict.get(self._key(key)), info, tracked=tracked)
 
     def set_metadata(self, key: str, metadata: Mapping[str, object], *, replace: bool = False) -> bool:
         """Merge fields into the metadata of a key, or `replace` all; return whether it was there. ``ttl`` counts."""
