@@ -249,7 +249,7 @@ class TestOverPool(KVStoreContract):
         {"prepare_threshold": None},
         {"prepare_threshold": 0, "options": "-c statement_timeout=20000"},
     ],
-    ids=str,
+    ids=["default", "autocommit", "dict rows", "raw cursors", "nothing prepared", "all prepared"],
 )
 def test_settings_of_a_pool(make_pool: MakePool, kwargs: dict[str, Any]) -> None:
     """None of them matters, and who uses its connections afterwards finds them as before."""
