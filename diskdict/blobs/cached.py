@@ -29,6 +29,16 @@ class Cached(Wrapper):
     What is changed here leaves the front before it is changed, and comes back when it is read again: killed at any
     moment, the front has nothing that the store had not. Threads may share it. What others change in the store is not
     seen while there is a copy: give the front a ``default_ttl_secs`` for that. What expires expires in both.
+
+    Examples
+    --------
+    >>> from diskdict import BlobStore
+    >>> front, slow = BlobStore("memory:", default_ttl_secs=60), BlobStore("memory:")
+    >>> blobs = Cached(front, slow)
+    >>> blobs.put("logo", b"...")
+    'logo'
+    >>> front.keys(), blobs.get("logo"), front.keys()
+    ([], b'...', ['logo'])
     """
 
     def __init__(self, front: Blobs, store: Blobs) -> None:

@@ -50,6 +50,16 @@ class Encrypted(Sealed):
     The format: ``dde1``, the secret's name in 32 bytes, 16 bytes of chance; then pieces of 64 KiB, each followed by its
     tag. Secret and chance give the value's own key (HKDF, RFC 5869); the nonce of a piece is its number and whether it
     is the last (STREAM, Hoang et al. 2015); key and head are authenticated with each.
+
+    Examples
+    --------
+    >>> import secrets
+    >>> from diskdict import BlobStore
+    >>> store, old, new = BlobStore("memory:"), secrets.token_bytes(32), secrets.token_bytes(32)
+    >>> Encrypted(store, {"2024": old}).put("letter", b"Dear Charles")
+    'letter'
+    >>> Encrypted(store, {"2024": old, "2025": new}).get("letter")
+    b'Dear Charles'
     """
 
     def __init__(self, store: Blobs, key: bytes | Mapping[str, bytes]) -> None:

@@ -103,6 +103,15 @@ class Prefixed(Wrapper):
     store: Blobs
     prefix: str
         What stands before each key in the wrapped store.
+
+    Examples
+    --------
+    >>> from diskdict import BlobStore
+    >>> store = BlobStore("memory:")
+    >>> Prefixed(store, "ada-").put("letter", b"Dear Charles")
+    'letter'
+    >>> store.keys(), Prefixed(store, "bob-").keys()
+    (['ada-letter'], [])
     """
 
     def __init__(self, store: Blobs, prefix: str) -> None:
@@ -119,7 +128,21 @@ class Prefixed(Wrapper):
 
 
 class UrlEncodedKeys(Wrapper):
-    """Any text as a key, over a store that takes less: letters, digits and ``_.-~`` as they are, else ``%2F``."""
+    """Any text as a key, over a store that takes less: letters, digits and ``_.-~`` as they are, else ``%2F``.
+
+    Parameters
+    ----------
+    store: Blobs
+
+    Examples
+    --------
+    >>> from diskdict import BlobStore
+    >>> store = BlobStore("memory:")
+    >>> UrlEncodedKeys(store).put("letters/to Charles", b"Dear Charles")
+    'letters/to Charles'
+    >>> store.keys()
+    ['letters%2Fto%20Charles']
+    """
 
     def inner(self, key: str) -> str:
         return quote(key.encode("utf-8", "surrogatepass"), safe="")
@@ -130,7 +153,13 @@ class UrlEncodedKeys(Wrapper):
 
 
 class ReadOnly(Wrapper):
-    """A store that nobody can change here: each attempt is a ReadOnlyError, and nothing is done."""
+    """A store that nobody can change here: each attempt is a ReadOnlyError, and nothing is done.
+
+    Parameters
+    ----------
+    store: Blobs
+        It can be changed by whoever has it.
+    """
 
     def writing(self, key: str, terms: Terms) -> Draft:  # noqa: ARG002
         raise _refused("write", key)
@@ -180,6 +209,19 @@ class HashIds(_MadeIds):
     template: str
         Of the keys that are made, and only of those, with ``{}`` for the hash.
     digest: "sha256" or "blake2b"
+
+    Notes
+    -----
+    What is there under the key of a content is taken to be that content, and lives on as if it were put again.
+
+    Examples
+    --------
+    >>> from diskdict import BlobStore
+    >>> pictures = HashIds(BlobStore("memory:"), "img-{}.png")
+    >>> pictures.put(None, b"...") == pictures.put(None, b"...")
+    True
+    >>> [len(key) for key in pictures]
+    [72]
     """
 
     def __init__(self, store: Blobs, template: str = "{}", *, digest: Literal["sha256", "blake2b"] = "sha256") -> None:
