@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -21,7 +22,7 @@ from obstore.store import LocalStore, MemoryStore
 from s3_standin import Object, Service
 from store_contract import in_threads
 
-from diskdict import ConflictError, CorruptValueError, FormatError, KVStore, open_dict, open_store
+from diskdict import ClosedError, ConflictError, CorruptValueError, FormatError, KVStore, open_dict, open_store
 from diskdict.backends.objects import ObjectStore, over_client
 from diskdict.backends.objects.address import Address, client_of, parsed
 from diskdict.backends.objects.apart import LARGE
@@ -686,6 +687,7 @@ def test_requests_of_a_key(url: str, service: Service, keep: Keep) -> None:
     assert asked(lambda: store.put("k", b"3", only_if=store.stat("k").version)) == ["HEAD", "PUT"]
     assert asked(lambda: store.contains("k")) == ["HEAD"]
     assert asked(lambda: store.delete("k")) == ["PUT", "DELETE"]
+    assert len(asked(lambda: store.put_many({f"k{number}": b"1" for number in range(10)}))) == 10 * 3 + 2
 
 
 # ---- errors
@@ -728,6 +730,26 @@ def test_errors_of_obstore(kind: type[Exception]) -> None:
     if not isinstance(caught.value, LOST):
         assert "s3://b" in str(caught.value)
         assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store: store.get_many(["a", "b"]),
+        lambda store: store.put_many({"a": b"1", "b": b"2"}),
+        lambda store: store.delete_many(["a", "b"]),
+    ],
+)
+def test_closed_store_starts_no_threads(keep: Keep, use: Callable[[ObjectStore], object]) -> None:
+    """What would need them says so."""
+    store = keep(ObjectStore(MemoryStore()))
+    store.put_many({"a": b"1", "b": b"2"})
+    store.close()
+    before = threading.active_count()
+    with pytest.raises(ClosedError):
+        use(store)
+
+    assert threading.active_count() == before
 
 
 def test_forked_child_is_told(keep: Keep) -> None:

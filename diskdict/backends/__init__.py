@@ -89,7 +89,8 @@ def open_store(
     limits: Limits | None = None,
 ) -> Store:
     """Return the store that `url` names: ``"memory:"``, ``"file:///some/folder"``, or the path of a folder; with the
-    extras of these names ``"http://host:port"``, ``"redis://host:port"`` and ``"elasticsearch://host:port/index"``.
+    extras of these names ``"http://host:port"``, ``"redis://host:port"`` and ``"elasticsearch://host:port/index"``;
+    with the extra ``objects`` ``"s3://bucket"``, ``"gs://bucket"`` and ``"az://container"``.
 
     The path of a file, and one that ends in ``.json``, ``.json.gz`` or ``.json.zst``, is a store in one file.
 

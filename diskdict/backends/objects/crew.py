@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Final, TypeVar
 
+from diskdict.errors import ClosedError
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -19,13 +21,19 @@ class Crew:
     def __init__(self) -> None:
         self._turn = Lock()
         self._made: ThreadPoolExecutor | None = None
+        self._closed = False
 
     def each(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
-        """Return what `work` gives for each, when all are done; the first of its exceptions is raised then."""
+        """Return what `work` gives for each, when all are done; the first of its exceptions is raised then.
+
+        ClosedError after `close`.
+        """
         given = list(items)
         if len(given) < 2:
             return [work(item) for item in given]
         with self._turn:
+            if self._closed:
+                raise ClosedError("the store is closed; open it again")
             threads = self._made = self._made or ThreadPoolExecutor(_MOST, thread_name_prefix="diskdict-objects")
         waiting = [threads.submit(work, item) for item in given]
         try:
@@ -40,6 +48,6 @@ class Crew:
     def close(self) -> None:
         """End the threads."""
         with self._turn:
-            made, self._made = self._made, None
+            made, self._made, self._closed = self._made, None, True
         if made is not None:
             made.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from diskdict.backends.objects.address import client_of, parsed
 from diskdict.backends.objects.commits import Make, Placed
@@ -18,11 +18,6 @@ from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
-
-_STREAMED: Final = 1 << 20
-"""Bytes from which a payload is read as it comes."""
-_REMOVAL: Final = 600.0
-"""Seconds that the removal of an object may take by a client whose patience is not known."""
 
 
 class ObjectStore(Single):
@@ -68,10 +63,10 @@ class ObjectStore(Single):
 
     An object is the payload, a line feed, and a line of JSON with all else. The line is in its metadata as well where
     it fits there (2,000 bytes); where it does not, a `stat` reads the whole object. One request is a read, one a write
-    of a key that was seen here, two of another, two a removal, six or more for each key a change of several as one, 16
-    requests at a time. Each thousand keys are one request of a listing, and one more for each object that has changed
-    since it was seen here; of 100,000 it is kept in mind what they are. So `count`, `scan` and `sweep` are for stores
-    of moderate size. What `get_many` reads is of one moment only as far as other handles do not write.
+    of a key that was seen here, two of another, two a removal; a change of several keys as one takes three for each
+    and two for all, 16 at a time. A thousand keys are one request of a listing, and one more for each object that has
+    changed since it was seen here; of 100,000 it is kept in mind what they are. So `count`, `scan` and `sweep` are for
+    stores of moderate size. What `get_many` reads is of one moment only as far as other handles do not write.
 
     The order is that of the clocks of those who inserted, and expiry that of their clocks, too: they should agree, by
     no means differ by an hour. A payload of 8 MiB and more is an object of its own, sent in parts, and read in parts
@@ -152,8 +147,10 @@ class ObjectStore(Single):
         if len(asked) < 2 or not self._bucket.understood().conditions:
             return super().delete_many(asked)
         with self._alone():
-            there = self.get_many(asked)
-            placed = self._make(dict.fromkeys(there, _giving(None)), {})
+            self._manifest.meet()
+            there = self._crew.each(lambda key: self._live(self._cells.look(key)), asked)
+            found = [key for key, stat in zip(asked, there, strict=True) if stat is not None]
+            placed = self._make(dict.fromkeys(found, _giving(None)), {})
         return {key: key in placed and placed[key].before is not None for key in asked}
 
     def sweep(self, limit: int | None = None) -> int:
