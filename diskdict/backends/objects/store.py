@@ -10,6 +10,7 @@ from diskdict.backends.objects.address import client_of, parsed
 from diskdict.backends.objects.commits import Make, Placed
 from diskdict.backends.objects.puts import Put
 from diskdict.backends.objects.single import Single
+from diskdict.criteria import Criteria
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
 from diskdict.messages import Listed
@@ -107,6 +108,11 @@ class ObjectStore(Single):
             self._check_unchanged(changes)
             yield _listed(key, spelling)
         self._check_unchanged(changes)
+
+    def scan_meta(self, prefix: str, criteria: Criteria) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        now = self.clock()
+        found = [(stat.order, key, stat.meta) for key, stat in self._stats(prefix) if stat.meta and stat.expires > now]
+        return iter([(key, meta) for _, key, meta in sorted(found)])
 
     def _check_unchanged(self, changes: int) -> None:
         self._bucket.client()
