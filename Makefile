@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench queues load torture tools clean
+.PHONY: help demo test check bench queues backends load torture tools clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -42,6 +42,9 @@ bench: $(VENV)/.bench ## measure beside raw file calls and other stores (as root
 
 queues: $(VENV)/.bench ## measure the queues beside others (as root, or with ARGS="--dir folder")
 	@$(BIN)/python benchmarks/queues.py $(ARGS)
+
+backends: $(VENV)/.bench ## measure stores in Redis and PostgreSQL beside the bare clients (with what "make tools" installs)
+	@$(BIN)/python benchmarks/bench_backends.py $(ARGS)
 
 load: $(VENV)/.bench ## measure the server beside a bare route (as root, or with ARGS="--dir folder")
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
