@@ -17,6 +17,9 @@ from stage import each_durability
 from tallies import tally
 
 from diskdict import DiskDict
+from diskdict.backends.file import FolderStore
+from diskdict.caching import CachedStore
+from diskdict.core import StoreDict
 
 
 def check(events: list[Event]) -> int:
@@ -40,6 +43,31 @@ def lived(folder: Path, durability: str, count: int) -> list[Event]:
 def test_keys_are_linearizable(folder: Path, durability: str) -> None:
     """Eight threads, alone and in transactions."""
     assert check(lived(folder, durability, 400)) > 3_200
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(5_000, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.usefixtures("impatient")
+def test_keys_behind_a_cache_are_linearizable(folder: Path, size: int, count: int) -> None:
+    """Eight threads, alone and in transactions, with a memory for some keys or for all."""
+    store = CachedStore(FolderStore(folder, kind="dict", codec="json"), size=size)
+    with StoreDict[Any, Any](store) as d:
+        events = begin(d)
+        work(d, count, 0, events.extend)
+        assert store.cache_stats().hits > 100
+    history = History()
+    history.add(events, time.perf_counter_ns())
+
+    assert check(history.events()) > 8 * count
 
 
 @pytest.mark.torture
@@ -85,15 +113,6 @@ def test_keys_are_linearizable_with_kills_for_long(threads: Crew, folder: Path, 
     """A thousand kills for each durability."""
     for number in range(10):
         assert check(killed(threads, folder.with_name(f"store{number}"), durability, 100)) > 10_000
-
-
-@pytest.fixture
-def impatient() -> Iterator[None]:
-    """Threads take turns as often as they can."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 @pytest.mark.usefixtures("impatient")
