@@ -18,6 +18,7 @@ import redis.asyncio
 from clocks import Clock
 from hosting import SharedClock
 from kvstore_contract import KVStoreContract, MakeKV
+from obstore.store import MemoryStore, S3Store
 from postgres_server import PostgresServer, server_or_skip
 from psycopg.rows import dict_row
 from redis.backoff import NoBackoff
@@ -348,6 +349,21 @@ def test_pools_that_cannot_be_used(make_pool: MakePool, postgres: PostgresServer
     ):
         with KVStore(client=pool).sync as kv, pytest.raises(error, match=said):
             kv.get("k")
+
+
+# ---- object stores
+
+
+def test_store_of_obstore() -> None:
+    """Here one without a network."""
+    with KVStore(client=MemoryStore(), cache="memory").sync as kv:
+        all_kinds_of_use(kv)
+
+
+def test_which_object_store_it_is() -> None:
+    """A backend of another name contradicts it."""
+    with pytest.raises(ValueError, match=r"'gcs'.*'s3'"):
+        KVStore("gcs", client=S3Store("bucket", region="nowhere"))
 
 
 # ---- which client is for what
