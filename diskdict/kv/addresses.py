@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import quote, urlencode
 
 from diskdict.compression import NAMES
 
@@ -65,7 +64,7 @@ def address_of(backend: str, config: Config | None) -> Address:
     if server is not None:
         return Address(_of_server(server, given))
     if bucket is not None:
-        return Address(f"{bucket.scheme}://{quote(_text(backend, given), safe='')}{_query(bucket, given)}")
+        return Address(f"{bucket.scheme}://{_quoted(_text(backend, given))}{_query(bucket, given)}")
     if backend == "file":
         form, compression = (_choice(given, name, choices) for name, choices in _CHOICES.items())
         return Address(_text(backend, given), form, compression)
@@ -74,16 +73,24 @@ def address_of(backend: str, config: Config | None) -> Address:
 
 def _of_server(server: _Server, given: Config) -> str:
     user, password = given.get("user"), given.get("password")
-    account = quote(str(user), safe="") if user is not None else ""
+    account = _quoted(user) if user is not None else ""
     if password is not None:
-        account += f":{quote(str(password), safe='')}"
+        account += f":{_quoted(password)}"
     port = f":{given['port']}" if "port" in given else ""
     place = f"{account}@" if account else ""
-    path = quote(str(given.get(server.path, "")), safe="")
+    path = _quoted(given.get(server.path, ""))
     return f"{server.scheme}://{place}{given.get('host', 'localhost')}{port}/{path}{_query(server, given)}"
 
 
+def _quoted(setting: object) -> str:
+    from urllib.parse import quote  # takes a while to load, and only URLs need it
+
+    return quote(str(setting), safe="")
+
+
 def _query(server: _Server, given: Config) -> str:
+    from urllib.parse import urlencode
+
     query = urlencode({name: str(given[name]) for name in server.query if name in given})
     return f"?{query}" if query else ""
 

@@ -16,6 +16,7 @@ from diskdict.backends.redis.tracking import Tracking
 from diskdict.errors import ConflictError, FormatError, LimitError
 from diskdict.limits import Limits, checked
 from diskdict.listening import Listener
+from diskdict.messages import Listed
 from diskdict.store import OnlyIf
 
 PARTS: Final = 64
@@ -133,6 +134,23 @@ class Slots:
         """Return what the script says of a record."""
         self.meet()
         return self.links.ask(self._script(self.part(key), ("stat", encoded(key)), [key]), reading=True)
+
+    def texts(
+        self, part: int, page: list[bytes], shape: list[bytes], many: int, *, reverse: bool
+    ) -> Iterator[tuple[int, str]]:
+        """Yield order and text of the keys of a part, of a page and of those behind it, each of `many`."""
+        while True:
+            begun, further, *found = page
+            for order, key, spelling in zip(found[::3], found[1::3], found[2::3], strict=True):
+                text = decoded(key)
+                if text[:1] == "=":
+                    text = Listed(text)
+                    text.spelling = decoded(spelling) or str(text)
+                yield int(float(order)), text
+            if not further:
+                return
+            [answer] = self.each([part], "page", int(reverse), further, many, begun, *shape)
+            page = cast(list[bytes], answer)
 
     def metas(self, keys: Sequence[str], sought: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield keys with their metadata, those whose metadata has all the texts that are sought, or a backslash."""

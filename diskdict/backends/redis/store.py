@@ -13,7 +13,7 @@ from diskdict.backends.redis import records
 from diskdict.backends.redis.address import Address, parsed
 from diskdict.backends.redis.calls import Request
 from diskdict.backends.redis.links import PoolOf
-from diskdict.backends.redis.records import Change, decoded, encoded
+from diskdict.backends.redis.records import Change, encoded
 from diskdict.backends.redis.slots import Slots, portions
 from diskdict.backends.redis.tracking import Tracking
 from diskdict.criteria import Criteria, traces
@@ -181,26 +181,15 @@ class RedisStore(Store):
         # Few at first: who looks for the first or the last key needs no more.
         many = _SEARCHED if any(shape) else _PAGE
         first = slots.each(slots.parts, "page", int(reverse), begin, many, "", *shape)
-        parts = [self._texts(part, cast(list[bytes], page), shape, reverse) for part, page in enumerate(first)]
+        further = _SEARCHED if any(shape) else _LONG_PAGE
+        parts = [
+            slots.texts(part, cast(list[bytes], page), shape, further, reverse=reverse)
+            for part, page in enumerate(first)
+        ]
         for _, text in parts[0] if len(parts) == 1 else merge(*parts, reverse=reverse):
             self._check_unchanged(changes)
             yield text
         self._check_unchanged(changes)
-
-    def _texts(self, part: int, page: list[bytes], shape: list[bytes], reverse: bool) -> Iterator[tuple[int, str]]:
-        while True:
-            begun, further, *found = page
-            for order, key, spelling in zip(found[::3], found[1::3], found[2::3], strict=True):
-                text = decoded(key)
-                if text[:1] == "=":
-                    text = Listed(text)
-                    text.spelling = decoded(spelling) or str(text)
-                yield int(float(order)), text
-            if not further:
-                return
-            many = _SEARCHED if any(shape) else _LONG_PAGE
-            [answer] = self._slots.each([part], "page", int(reverse), further, many, begun, *shape)
-            page = cast(list[bytes], answer)
 
     def _check_unchanged(self, changes: int) -> None:
         self._links.check_open()
