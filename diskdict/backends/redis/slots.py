@@ -59,6 +59,7 @@ class Slots:
         self.allowed = allowed
         self._seen = 0
         self._met = False
+        self._tracking: Tracking | None = None
 
     # ---- where
 
@@ -99,11 +100,26 @@ class Slots:
 
     # ---- asking
 
-    def tracking(self, listener: Listener) -> Tracking:
-        """Return what tells of the changes of all records, of a store in one slot."""
-        return Tracking(
-            self.links.pool(), str(self._address), self._roots[0] + b"k:", lambda place: self.key(place, 0), listener
-        )
+    def tell(self, listener: Listener) -> bool:
+        """Tell of the changes of all records; return whether this can be done: a cluster does not."""
+        self.links.check_open()
+        if self._address.cluster:
+            return False
+        pool, prefix = self.links.pool(), self._roots[0] + b"k:"
+        self._tracking = Tracking(pool, str(self._address), prefix, lambda place: self.key(place, 0), listener)
+        return True
+
+    def renew(self) -> None:
+        """Have connections of its own in a forked child, where nobody is told of anything before he asks for it."""
+        self.links.renew()
+        self._tracking = None
+
+    def close(self) -> None:
+        """Close the connections. Closing twice does nothing."""
+        tracking, self._tracking = self._tracking, None
+        if tracking is not None:
+            tracking.stop()
+        self.links.close()
 
     def meet(self) -> None:
         """Look, at the first use, whose store this is. FormatError, where it is one of another codec."""

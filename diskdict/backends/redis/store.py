@@ -15,7 +15,6 @@ from diskdict.backends.redis.calls import Request
 from diskdict.backends.redis.links import PoolOf
 from diskdict.backends.redis.records import Change, encoded
 from diskdict.backends.redis.slots import Slots, portions
-from diskdict.backends.redis.tracking import Tracking
 from diskdict.criteria import Criteria, traces
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
@@ -89,13 +88,11 @@ class RedisStore(Store):
         self._lock = mutation_lock(lock)
         self._numbers = count(_FRESH)
         self._changes = 0
-        self._tracking: Tracking | None = None
         abandon_after_fork(self)
 
     def abandon(self) -> None:
         """Leave to the parent of a forked child what is the parent's: its connections, and who has its lock."""
-        self._links.renew()
-        self._tracking = None
+        self._slots.renew()
         if self._own_lock:
             self._lock = mutation_lock(None)
         abandon_after_fork(self)
@@ -276,17 +273,10 @@ class RedisStore(Store):
 
     def tell(self, listener: Listener) -> bool:
         """Tell of all changes that the server tells of; a cluster does not."""
-        self._links.check_open()
-        if self._links.address.cluster:
-            return False
-        self._tracking = self._slots.tracking(listener)
-        return True
+        return self._slots.tell(listener)
 
     def close(self) -> None:
-        tracking, self._tracking = self._tracking, None
-        if tracking is not None:
-            tracking.stop()
-        self._links.close()
+        self._slots.close()
 
 
 def open_url(url: str, *, codec: str, clock: Clock, lock: LockLike | None, limits: Limits | None) -> RedisStore:
