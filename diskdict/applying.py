@@ -97,6 +97,11 @@ def is_made(files: RecordFiles, change: Change) -> bool:
 def _is_staged(files: RecordFiles, change: Place) -> bool:
     """Return whether a value is there to be placed: it may have gone since, or be torn with the power gone."""
     try:
-        return change.attributes.fit(files.data.read(STAGED + change.file))
+        fd = files.data.open(STAGED + change.file)
     except FileNotFoundError:
         return False
+    try:
+        # An upload may be larger than the memory.
+        return xattrs.holds(fd, change.attributes)
+    finally:
+        os.close(fd)

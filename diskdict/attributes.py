@@ -186,6 +186,12 @@ def strip(fd: int) -> None:
     _remove(fd, ATTRIBUTE)
 
 
+def clear(fd: int) -> None:
+    """Take all attributes off an open file."""
+    for name in (ATTRIBUTE, META, SPELLING):
+        _remove(fd, name)
+
+
 def _remove(fd: int, name: str) -> None:
     try:
         calls.remove(fd, name)
@@ -234,7 +240,12 @@ def stripped(status: os.stat_result) -> Attributes:
 def is_whole(fd: int) -> bool:
     """Return whether an open file has attributes that fit what it holds. It is left at its beginning."""
     known = fetch(fd)
-    if known is None or known.length != os.fstat(fd).st_size:
+    return known is not None and holds(fd, known)
+
+
+def holds(fd: int, known: Attributes) -> bool:
+    """Return whether an open file is what these attributes were written with. It is left at its beginning."""
+    if known.length != os.fstat(fd).st_size:
         return False
     found = 0
     while piece := os.read(fd, CHUNK):

@@ -158,7 +158,8 @@ class RecordFiles(Refusing, RecordFinder):
                 self.companions.write_sidecar(target, new, self.companions.bound(target, there))
             self.data.replace(source, target)
         except BaseException:
-            self.companions.undo(target, there, unplaced=True)
+            # Interrupted, it may have come to the target by now.
+            self.companions.undo(target, there, unplaced=self.data.has(source))
             self.companions.discard_orphans(source)
             if old.version:
                 with contextlib.suppress(OSError):

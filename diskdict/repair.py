@@ -69,6 +69,8 @@ class _Inspection:
                 yield Problem(name, "foreign", None, "not a name of a store; it is left alone")
         if self._store.folder.is_folder(TMP):
             for name, _ in sorted(self._store.folder.list(TMP)):
+                if name in self._store.under_way:
+                    continue
                 yield Problem(f"{TMP}/{name}", "unfinished", None, "a stream that was not closed")
         shards = sorted(self._files.present())
         for name, _ in sorted(self._files.data.list()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 import tempfile
 from typing import BinaryIO, Final, NamedTuple
 
@@ -41,10 +42,12 @@ class Upload(abc.ABC):
         while piece := source.read(_PIECE):
             self.write(piece)
 
-    def adopt(self, path: str) -> bool:  # noqa: ARG002  # for stores of files
+    def adopt(self, path: str, status: os.stat_result) -> bool:  # noqa: ARG002  # for stores of files
         """Have the file at a path be all of the payload under one more name; return False where that cannot be.
 
-        Its first name is for the caller to remove in the end. It is as it was where the upload is not finished.
+        `status` tells it from one that others put there meanwhile. Its first name is for the caller to remove in the
+        end. It is as it was where the upload is not finished; a kill while it is being finished may leave it with the
+        permission bits and the attributes of a value, and with a second name, never with other content.
         """
         return False
 

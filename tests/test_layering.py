@@ -49,6 +49,7 @@ LAYERS = (
     ("behind",),
     ("following",),
     ("upkeep",),
+    ("taking",),
     ("streaming",),
     ("backends.postgres.columns", "backends.elastic.documents"),
     (

@@ -142,6 +142,7 @@ class FolderStore(FolderStreaming):
         self._careful = opened.page.suspect or opened.page.expiring
         self.journal = Journal(opened.folder, reserved=self._behind)
         self._pending, self._unsynced = {}, {}
+        self.under_way = set()
         self._moving = threading.Lock()
         self._closed = self._released = False
         abandon_after_fork(self)
@@ -314,6 +315,7 @@ class FolderStore(FolderStreaming):
         if self.files.failure is not None:
             return
         self.finish()
+        self.leave_uploads()
         if not self.ledger.page.clean:
             sync_filesystem(self.folder.fd)
         if self._index.loaded and not self._index.uncertain and self._index.changed:

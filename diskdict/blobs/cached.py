@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from diskdict.blobs.face import Blobs
 from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
+from diskdict.errors import LimitError
 
 
 class Cached(Wrapper):
@@ -57,9 +59,9 @@ class Cached(Wrapper):
     def _change(self, *keys: str) -> Iterator[None]:
         with self._lock:
             self._changing.update(keys)
+        try:
             for key in keys:
                 self.front.remove(key)
-        try:
             yield
         finally:
             with self._lock:
@@ -71,12 +73,13 @@ class Cached(Wrapper):
         if kept is not None:
             return kept
         ticket = self._changes
-        stat, content = self.store.stat(key), self.store.reading(key)
-        if stat is None or content is None:
-            return content
+        found = self.store.whole(key)
+        if found is None:
+            return None
+        stat, content = found
         terms = Terms(self.front.default_ttl_secs, like=stat)
         # A front that is full is one that has no copy.
-        with content, contextlib.suppress(OSError), self.front.writing(key, terms) as draft:
+        with content, contextlib.suppress(OSError, LimitError), self.front.writing(key, terms) as draft:
             draft.take(content)
             with self._lock:
                 # What somebody changes meanwhile is not to come back.
@@ -129,8 +132,8 @@ class _Behind(Draft):
     def take(self, source: BinaryIO) -> None:
         self._draft.take(source)
 
-    def adopt(self, path: str) -> bool:
-        return self._draft.adopt(path)
+    def adopt(self, path: str, status: os.stat_result) -> bool:
+        return self._draft.adopt(path, status)
 
     def finish(self) -> None:
         with self._cached._change(*self._keys):

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from diskdict import keys as texts
 from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import PIECE, Draft
-from diskdict.errors import ConflictError, KeyNotFoundError, LimitError
+from diskdict.errors import ConflictError, LimitError
 from diskdict.limits import Limits
 from diskdict.store import NEVER, Store
 from diskdict.uploads import Source, Upload, upload_to
@@ -51,9 +51,12 @@ class StoreDraft(Draft):
             self._check_size()
 
     def take(self, source: BinaryIO) -> None:
+        if not _is_real(source):
+            super().take(source)
+            return
         first = source.read(PIECE)
         self.write(first)
-        if len(first) == PIECE and _is_real(source):
+        if len(first) == PIECE:
             upload = self._begun()
             before = upload.length
             upload.take(source)
@@ -62,8 +65,8 @@ class StoreDraft(Draft):
         elif first:
             super().take(source)
 
-    def adopt(self, path: str) -> bool:
-        if not self._begun().adopt(path):
+    def adopt(self, path: str, status: os.stat_result) -> bool:
+        if not self._begun().adopt(path, status):
             return False
         self._size = self._begun().length
         return True
@@ -84,18 +87,13 @@ class StoreDraft(Draft):
     def finish(self) -> None:
         self._check_size()
         ttl, meta, like, instead_of = self._terms
-        expires = NEVER if like is not None and ttl is None else self._expires(ttl)
+        expires = self._expires(ttl) if like is None or ttl is not None else NEVER
         if like is not None:
-            expires = min(expires, like.expires)
-        meta = meta if like is None else like.meta
-        if instead_of is not None:
-            text = texts.encode(instead_of)
-            stat = self._store.stat(text)
-            if stat is None:
-                raise KeyNotFoundError(instead_of)
-            done = self._begun().finish(self._text, expires=expires, meta=meta, instead_of=Source(text, stat.version))
-            if done is None:
-                raise ConflictError(f"{instead_of!r} was changed meanwhile")
+            expires, meta = min(expires, like.expires), like.meta
+        if instead_of is not None and like is not None:
+            source = Source(texts.encode(instead_of), like.version)
+            if self._begun().finish(self._text, expires=expires, meta=meta, instead_of=source) is None:
+                raise ConflictError(f"{instead_of!r} was changed or removed meanwhile")
         elif self._upload is not None:
             self._upload.finish(self._text, expires=expires, meta=meta)
         else:

@@ -45,6 +45,8 @@ class Blobs(Layer):
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise InvalidValueError(f"a value is bytes, not {type(data).__qualname__}; encode text first")
+        if isinstance(data, memoryview) and (data.format != "B" or data.ndim != 1 or not data.contiguous):
+            data = data.tobytes()
         if key is None:
             return self._put_made(io.BytesIO(data), ttl_secs, metadata)
         terms = Terms(ttl_secs, _packed(metadata))
@@ -65,7 +67,8 @@ class Blobs(Layer):
         """Store what a file holds, or what a binary stream gives from where it stands; return the key.
 
         A file is copied and left as it is; with `move` it is renamed into a folder on the same filesystem, or removed
-        when it was copied. Without a key its content is read twice, or once and kept in a temporary file.
+        when it was copied; of a link the file is copied and the link removed. Without a key the content is read twice,
+        or once and kept in a temporary file.
         """
         if key is not None:
             self.check(key)
@@ -75,18 +78,21 @@ class Blobs(Layer):
             return self._put_stream(key, cast(BinaryIO, source), ttl_secs, metadata)
         path = os.fspath(source)
         with open(path, "rb") as content:
-            if key is None or not move:
-                made = self._put_stream(key, content, ttl_secs, metadata)
+            if not move:
+                return self._put_stream(key, content, ttl_secs, metadata)
+            status = os.fstat(content.fileno())
+            if key is None:
+                key = self._put_stream(None, content, ttl_secs, metadata)
             else:
-                made = key
                 with self.writing(key, Terms(ttl_secs, _packed(metadata))) as draft:
-                    if not draft.adopt(path):
+                    if not draft.adopt(path, status):
                         draft.take(content)
                     draft.finish()
-        if move:
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            # What others have put there meanwhile was not stored.
+            if os.path.samestat(os.stat(path), status):
                 os.unlink(path)
-        return made
+        return key
 
     def _put_stream(
         self, key: str | None, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None
@@ -106,8 +112,8 @@ class Blobs(Layer):
     def _put_made(self, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None) -> str:
         begin = content.tell()
         key = self.check(self.make_id(content))
+        # The key says what the value is.
         if metadata is None and self.prolong(key, ttl):
-            # The key says what the value is.
             return key
         content.seek(begin)
         return self._put_stream(key, content, ttl, metadata)
@@ -177,9 +183,13 @@ class Blobs(Layer):
 
         Time-to-live and metadata come with it. To its own key it is copied by doing nothing.
         """
-        stat = self.known(source)
+        self.known(source)
         if self.check(target) != source:
-            with self.opened(source) as content, self.writing(target, Terms(like=stat)) as draft:
+            found = self.whole(source)
+            if found is None:
+                raise KeyNotFoundError(source)
+            stat, content = found
+            with content, self.writing(target, Terms(like=stat)) as draft:
                 draft.take(content)
                 draft.finish()
         return target

@@ -17,8 +17,9 @@ TtlSecs = Ttl | Mark
 class Terms(NamedTuple):
     """What a value is stored with.
 
-    ``ttl`` is as people give it. ``like`` is a stat whose expiry, unless a ``ttl`` ends before, and metadata it takes
-    instead. ``instead_of`` is a key that goes in the same moment.
+    ``ttl`` is as people give it. ``like`` is a stat whose metadata it takes instead, and whose expiry, unless that of
+    ``ttl`` comes first. ``instead_of`` is a key that goes in the same moment, if it still has the version of ``like``;
+    `Draft.finish` raises ConflictError where it has not.
     """
 
     ttl: TtlSecs = None
@@ -46,6 +47,20 @@ class Layer(abc.ABC):
     def stat(self, key: str) -> Stat | None:
         """Return what is known of a value, None where there is none."""
 
+    def whole(self, key: str) -> tuple[Stat, BinaryIO] | None:
+        """Return what is known of a value and a stream over that very one, None where there is none."""
+        while (stat := self.stat(key)) is not None and (stream := self.reading(key)) is not None:
+            try:
+                again = self.stat(key)
+            except BaseException:
+                stream.close()
+                raise
+            # Else somebody has put another one between the two.
+            if again is not None and again.version == stat.version:
+                return stat, stream
+            stream.close()
+        return None
+
     @abc.abstractmethod
     def remove(self, key: str) -> bool:
         """Remove a key; return whether it was there."""
@@ -60,7 +75,7 @@ class Layer(abc.ABC):
 
     @abc.abstractmethod
     def prolong(self, key: str, ttl: TtlSecs) -> bool:
-        """Start the time-to-live of a key again; return whether it was there."""
+        """Have a key live on for this long at least, as if stored now; return whether it was there."""
 
     @abc.abstractmethod
     def make_id(self, content: BinaryIO) -> str:

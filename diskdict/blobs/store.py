@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, ClassVar, Final, TypedDict, Unpack, cast
 
 from diskdict import keys as texts
@@ -17,7 +17,7 @@ from diskdict.blobs.layers import Path, Terms, TtlSecs
 from diskdict.blobs.rules import rule_of
 from diskdict.blobs.streams import Draft, seekable
 from diskdict.disk import DiskDict
-from diskdict.errors import InvalidValueError
+from diskdict.errors import FormatError, InvalidValueError
 from diskdict.ids import MakeId, uuid4
 from diskdict.limits import Limits, checked
 from diskdict.opening import path_of_url
@@ -143,6 +143,8 @@ class BlobStore(Blobs):
             return made
         if self._options:
             raise ValueError(f"{next(iter(self._options))!r} is for folders; this store is in none")
+        if isinstance(where, FolderStore) and not where.takes_empty:
+            raise FormatError(f"{where.folder.path} is of a kind whose values are never empty; give its path")
         return where if isinstance(where, Store) else open_store(where, codec=Exact.name, clock=self._clock)
 
     @property
@@ -160,6 +162,9 @@ class BlobStore(Blobs):
     def writing(self, key: str, terms: Terms) -> Draft:
         text = texts.encode(key)
         self._limits.check_key(key, text)
+        if terms.ttl is not None:
+            # Before anything is written; what it is counts from the end.
+            self.expires(terms.ttl)
         return StoreDraft(self.store, text, terms, self._limits, self.expires)
 
     def stat(self, key: str) -> Stat | None:
@@ -170,17 +175,28 @@ class BlobStore(Blobs):
 
     def names(self, prefix: str) -> Iterator[str]:
         begin = texts.encode(prefix) if prefix else ""
-        for text in self.store.scan(begin if begin[:1] != "=" else ""):
+        for text in self._texts(begin if begin[:1] != "=" else ""):
             key = texts.decode(text)
             if isinstance(key, str) and key.startswith(prefix):
                 yield key
+
+    def _texts(self, begin: str) -> Iterable[str]:
+        if self.store.shared:
+            return self.store.scan(begin)
+        # All at once: others may put and delete while somebody looks through them.
+        with self.store.exclusive():
+            return list(self.store.scan(begin))
 
     def moving(self, source: str, target: str) -> bool:
         self._limits.check_key(target, texts.encode(target))
         return move_over(self.store, texts.encode(source), texts.encode(target))
 
     def prolong(self, key: str, ttl: TtlSecs) -> bool:
-        return self.store.amend(texts.encode(key), expires=self.expires(ttl)) is not None
+        text, expires = texts.encode(key), self.expires(ttl)
+        while (stat := self.store.stat(text)) is not None:
+            if stat.expires >= expires or self.store.amend(text, expires=expires, only_if=stat.version) is not None:
+                return True
+        return False
 
     def make_id(self, content: BinaryIO) -> str:
         return self._ids(content)

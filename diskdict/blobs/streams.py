@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -35,7 +36,7 @@ class Draft(abc.ABC):
         """Add all that a stream gives from where it stands."""
         copy_stream(source, self)
 
-    def adopt(self, path: str) -> bool:  # noqa: ARG002  # for those that change nothing
+    def adopt(self, path: str, status: os.stat_result) -> bool:  # noqa: ARG002  # for those that change nothing
         """Have the file at a path be the value, as `diskdict.uploads.Upload.adopt` does; False where it cannot."""
         return False
 
@@ -71,7 +72,12 @@ class DraftFile(io.RawIOBase):
         if self._draft is None:
             raise ValueError("write to closed file")
         with memoryview(piece) as view, view.cast("B") as octets:
-            self._draft.write(octets)
+            try:
+                self._draft.write(octets)
+            except BaseException:
+                # A part of it may have been written, and closing is not to make that a value.
+                self.discard()
+                raise
             self._written += len(octets)
             return len(octets)
 
@@ -151,8 +157,13 @@ def seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def copy_stream(source: BinaryIO, target: Sink) -> None:
-    """Copy what a stream gives from where it stands; TypeError where it gives anything but bytes."""
-    while piece := source.read(PIECE):
+    """Copy what a stream gives from where it stands.
+
+    TypeError where it gives anything but bytes, BlockingIOError where it has nothing to give yet.
+    """
+    while (piece := source.read(PIECE)) or piece is None:
+        if piece is None:
+            raise BlockingIOError(errno.EAGAIN, "the stream has no more bytes yet; one is needed that waits for them")
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise TypeError(f"a stream of bytes is needed, and this one gives {type(piece).__qualname__}")
         target.write(piece)
@@ -186,7 +197,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         return
     # Through links: the file that they lead to is replaced.
     path = os.path.realpath(path)
-    temporary = f"{path}.{os.urandom(4).hex()}.part"
+    temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
     try:
         with open(temporary, "xb") as file:
             yield file
