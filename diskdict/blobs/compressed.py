@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Final, Literal, Protocol, cast
 
 from diskdict.blobs.face import Blobs
-from diskdict.blobs.sealed import Region, Sealed, buffered, length_of
+from diskdict.blobs.sealed import Region, Sealed, buffered, length_of, sought
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
 from diskdict.errors import CorruptValueError
@@ -26,6 +26,7 @@ else:
 Method = Literal["gzip", "zstd"]
 _MARKS: Final = {"gzip": b"\1", "zstd": b"\2"}
 _LENGTH: Final = 8
+_WINDOW: Final = 8 << 20  # bytes in memory at most to expand zstd, four times what is ever asked for here
 _GZIP: Final = 31  # a window of 32 KiB, with the head and the checksum of gzip
 
 
@@ -68,7 +69,8 @@ class Compressed(Sealed):
             region = buffered(Region(content, 1, size - _LENGTH, closes=False))
             if mark == _MARKS["gzip"]:
                 return cast(BinaryIO, gzip.GzipFile(fileobj=region, mode="rb"))
-            return cast(BinaryIO, ZstdDecompressor().stream_reader(region, closefd=False))
+            expanding = ZstdDecompressor(max_window_size=_WINDOW).stream_reader(region, closefd=False)
+            return cast(BinaryIO, expanding)
 
         return buffered(_Expanding(content, key, begin, length))
 
@@ -138,8 +140,7 @@ class _Expanding(io.RawIOBase):
         return self._wanted
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._wanted, io.SEEK_END: self._length}[whence]
-        self._wanted = max(0, base + offset)
+        self._wanted = sought(offset, whence, self._wanted, self._length)
         return self._wanted
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
@@ -156,7 +157,7 @@ class _Expanding(io.RawIOBase):
     def _next(self, most: int) -> bytes:
         try:
             piece = self._expanded.read(most)
-        except (OSError, EOFError, zlib.error, ZstdError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, ZstdError) as error:
             raise CorruptValueError(self._key, "", f"it cannot be expanded: {error}") from None
         self._at += len(piece)
         if self._at > self._length or (not piece and self._at < min(self._length, self._wanted + most)):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from diskdict.blobs.face import Blobs
-from diskdict.blobs.sealed import Sealed, buffered, length_of
+from diskdict.blobs.sealed import Sealed, buffered, length_of, sought
 from diskdict.blobs.streams import Draft
 from diskdict.errors import VerificationError
 from diskdict.store import Stat
@@ -171,8 +171,7 @@ class _Decrypting(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
+        self._at = sought(offset, whence, self._at, self._size)
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import errno
 import io
+import os
 from typing import BinaryIO, cast
 
 from diskdict.blobs.layers import Terms
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
+from diskdict.errors import ConflictError
 from diskdict.store import Stat
 
 
@@ -45,13 +49,17 @@ class Sealed(Wrapper):
         return None if found is None else found._replace(size=self.size_of(found))
 
     def moving(self, source: str, target: str) -> bool:
-        stat, content = super().stat(source), self.reading(source)
-        if stat is None or content is None:
-            return False
-        with content, self.writing(target, Terms(like=stat, instead_of=source)) as draft:
-            draft.take(content)
-            draft.finish()
-        return True
+        while (found := self.whole(source)) is not None:
+            stat, content = found
+            with (
+                contextlib.suppress(ConflictError),
+                content,
+                self.writing(target, Terms(like=stat, instead_of=source)) as draft,
+            ):
+                draft.take(content)
+                draft.finish()
+                return True
+        return False
 
 
 class Region(io.RawIOBase):
@@ -68,8 +76,8 @@ class Region(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: self._begin, io.SEEK_CUR: self._stream.tell(), io.SEEK_END: self._end}[whence]
-        return self._stream.seek(max(self._begin, base + offset)) - self._begin
+        at = sought(offset, whence, self.tell(), self._end - self._begin)
+        return self._stream.seek(self._begin + at) - self._begin
 
     def tell(self) -> int:
         return self._stream.tell() - self._begin
@@ -84,6 +92,14 @@ class Region(io.RawIOBase):
         if self._closes:
             self._stream.close()
         super().close()
+
+
+def sought(offset: int, whence: int, at: int, end: int) -> int:
+    """Return where `seek` is to go in a stream that stands at `at` and ends at `end`; OSError as a file has it."""
+    found = {io.SEEK_SET: 0, io.SEEK_CUR: at, io.SEEK_END: end}.get(whence, -1) + offset
+    if found < 0 or whence > io.SEEK_END:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return found
 
 
 def buffered(raw: io.RawIOBase) -> BinaryIO:

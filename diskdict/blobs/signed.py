@@ -27,8 +27,9 @@ class Signed(Sealed):
         The secret, at least 16 bytes: ``secrets.token_bytes(32)``.
     digest: "sha256", "sha512" or "blake2b"
     early: bool
-        Hand out what is read before all of it is verified: reading to the end then raises, where it is not right, and
-        so does seeking. By default a value is read twice, and nothing is handed out before it is verified.
+        Hand out what is read before all of it is verified: reading to the end then raises, where it is not right. Who
+        seeks has all of it verified first. By default a value is read twice, and nothing is handed out before it is
+        verified.
 
     Notes
     -----
@@ -49,15 +50,10 @@ class Signed(Sealed):
         end = length_of(content) - _SIZES[self._hash]
         if end < 0:
             raise _wrong(key)
-        if self._early:
-            return buffered(_Early(content, key, self._mac(key), end))
-        mac, left = self._mac(key), end
-        while left and (piece := content.read(min(left, PIECE))):
-            mac.update(piece)
-            left -= len(piece)
-        if left or not hmac.compare_digest(mac.digest(), content.read()):
-            raise _wrong(key)
-        return buffered(Region(content, 0, end))
+        stream = _Verifying(content, key, self._mac(key), end)
+        if not self._early:
+            stream.verify()
+        return buffered(stream)
 
     def sealing(self, key: str, draft: Draft) -> Draft:
         return _SignedDraft(draft, self._mac(key))
@@ -86,53 +82,41 @@ class _SignedDraft(Draft):
         self._draft.discard()
 
 
-class _Early(io.RawIOBase):
-    """A value that is handed out while it is being verified; who seeks in it waits until all of it is."""
+class _Verifying(Region):
+    """A value that is verified while it is read from its beginning, or before anything else is read."""
 
     def __init__(self, content: BinaryIO, key: str, mac: hmac.HMAC, end: int) -> None:
-        self._content, self._key, self._mac, self._end = content, key, mac, end
-        self._at = 0
+        super().__init__(content, 0, end)
+        self._key, self._mac = key, mac
         self._verified = False
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        number = super().readinto(buffer)
+        if not self._verified:
+            with memoryview(buffer) as view:
+                self._mac.update(view[:number])
+            if not number:
+                self._compare()
+        return number
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._end}[whence]
-        while not self._verified:
-            self._next(PIECE)
-        self._at = self._content.seek(max(0, base + offset))
-        return self._at
+        self.verify()
+        return super().seek(offset, whence)
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        with memoryview(buffer) as view:
-            piece = self._next(len(view))
-            view[: len(piece)] = piece
-            return len(piece)
+    def verify(self) -> None:
+        """Read what was not read yet, and raise VerificationError where the whole is not what was signed."""
+        if self._verified:
+            return
+        at, piece = self.tell(), bytearray(PIECE)
+        while self.readinto(piece):
+            pass
+        super().seek(at)
 
-    def _next(self, most: int) -> bytes:
-        piece = self._content.read(max(0, min(most, self._end - self._at)))
-        self._at += len(piece)
-        if not self._verified:
-            self._mac.update(piece)
-            if not piece and most:
-                self._verify()
-        return piece
-
-    def _verify(self) -> None:
-        if self._at < self._end or not hmac.compare_digest(self._mac.digest(), self._content.read()):
+    def _compare(self) -> None:
+        if self.tell() != self._end or not hmac.compare_digest(self._mac.digest(), self._stream.read()):
             raise _wrong(self._key)
+        self._stream.seek(self._end)
         self._verified = True
-
-    def close(self) -> None:
-        self._content.close()
-        super().close()
 
 
 def _wrong(key: str) -> VerificationError:

@@ -148,7 +148,10 @@ class UrlEncodedKeys(Wrapper):
         return quote(key.encode("utf-8", "surrogatepass"), safe="")
 
     def outer(self, key: str) -> str | None:
-        found = unquote(key, errors="surrogatepass")
+        try:
+            found = unquote(key, errors="surrogatepass")
+        except UnicodeDecodeError:
+            return None
         return found if self.inner(found) == key else None
 
 
