@@ -17,8 +17,12 @@ def copy_rest(source: int, target: int, at: int) -> None:
     if hasattr(os, "copy_file_range"):
         # What it does not do for these two, or says is nothing for files of the system, is copied below.
         with contextlib.suppress(OSError):
-            while some := os.copy_file_range(source, target, _AT_ONCE, at):
-                at += some
+            to = os.lseek(target, 0, os.SEEK_CUR)
+            try:
+                while some := os.copy_file_range(source, target, _AT_ONCE, at, to):
+                    at, to = at + some, to + some
+            finally:
+                os.lseek(target, to, os.SEEK_SET)
     while piece := os.pread(source, _PIECE, at):
         write_all(target, piece)
         at += len(piece)

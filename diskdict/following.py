@@ -204,6 +204,8 @@ class FolderFollowing(FolderBehind):
             self._complete()
             with self._moving:
                 self._finish_group()
+                # What was committed and found no room in the files is pending, and the index was not told of it yet.
+                self.settle()
                 try:
                     while self._pending:
                         self._drain()

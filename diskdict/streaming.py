@@ -111,25 +111,27 @@ class FolderStreaming(FolderTaking, Located):
             group += (Remove(instead_of.key, self.ledger.next()),)
         for change in group:
             self._mark(change.key)
-        self._ready = False
+        self._ready, counts = False, False
         before = self.journal.position
         upload.needed = True
         try:
             self._journalize(group)
-        except BaseException:
-            self.journal.take_back(before)
-            upload.needed = False
-            raise
-        # From here on it is done, for all who read.
-        self._group = group
-        try:
+            # From here on it is done, for all who read.
+            counts, self._group = True, group
             apply(self.files, group)
             self._end()
-        except OSError:
+        except BaseException as error:
+            if not counts:
+                # On disk the journal may have it still, and who reads it there has to find the file.
+                upload.needed = self._behind and self.journal.position != before
+                self.journal.take_back(before)
+                raise
             # What the disk does not take now is tried again later; the journal holds it.
             for change in group:
                 if not is_made(self.files, change):
                     self._foresee(change, self._pending)
+            if not isinstance(error, OSError):
+                raise
 
     def move_over(self, source: str, target: str) -> bool:
         with self._lock:

@@ -21,7 +21,8 @@ from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
 
 _PIECE: Final = 1 << 18
-_numbers: Final = itertools.count()
+_numbers: Final = itertools.count(1 << 32)
+"""No changes of one commit come so far, and the journal takes nothing but numbers for names of files."""
 
 
 class FolderUpload(Upload):
@@ -29,8 +30,7 @@ class FolderUpload(Upload):
 
     def __init__(self, store: FolderTaking) -> None:
         self._store, self._data = store, store.files.data
-        # No name that a commit gives.
-        self.file = f"upload-{next(_numbers)}"
+        self.file = str(next(_numbers))
         self.length = self.checksum = 0
         self.needed = False
         """Whether the journal has it, so that it must stay whatever happens here."""
@@ -136,11 +136,13 @@ class FolderUpload(Upload):
         if fd < 0:
             return
         try:
-            self._store.under_way.discard(self.file)
-            if not self.needed and not self._finished and not self._store.forked:
+            if self.needed or self._store.forked:
+                return
+            if not self._finished:
                 self._data.discard(STAGED + self.file)
                 if self._adopted is not None and not self._is_placed(fd):
                     _give_back(fd, self._adopted)
+            self._store.under_way.discard(self.file)
         finally:
             os.close(fd)
 

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 from diskdict import DiskDict, attributes
 from diskdict.attributes import Calls
+from diskdict.info import pack
+from diskdict.store import NEVER
+from diskdict.uploads import Source
 
 START = 1_700_000_000.0
 SAME = b"always the same"
@@ -293,6 +296,49 @@ def _transact_heavily(d: DiskDict[Any, Any]) -> None:
         d.set("c", b"third", metadata=HEAVY)
 
 
+def upload(
+    d: DiskDict[Any, Any],
+    key: str,
+    *pieces: bytes,
+    expires: float = NEVER,
+    metadata: dict[str, Any] | None = None,
+    instead_of: str | None = None,
+) -> None:
+    """Have a value come piece by piece, and another key go for it if one is said."""
+    store = d._folder
+    stat = None if instead_of is None else store.stat(instead_of)
+    coming = store.upload()
+    try:
+        for piece in pieces:
+            coming.write(piece)
+        source = None if stat is None or instead_of is None else Source(instead_of, stat.version)
+        coming.finish(key, expires=expires, meta=pack(metadata or {}), instead_of=source)
+    finally:
+        coming.discard()
+
+
+def adopt(d: DiskDict[Any, Any], key: str, value: bytes, expires: float = NEVER) -> None:
+    """Have a file of the caller's become a value, or be copied; it has its content whatever comes of that."""
+    source = f"{d.path}-source-{next(_sources)}"
+    with open(source, "wb") as file:
+        file.write(value)
+    status = os.stat(source)
+    coming = d._folder.upload()
+    try:
+        if not coming.adopt(source, status):
+            coming.write(value)
+        coming.finish(key, expires=expires)
+    finally:
+        coming.discard()
+        with open(source, "rb") as file:
+            if file.read() != value:
+                raise AssertionError("a file of the caller's was altered")
+    # Its place may be needed by the next.
+    Path(source).unlink()
+
+
+_sources = itertools.count()
+
 SCENES = {
     "first put": Scene(_nothing, lambda d: d.set("c", b"third", ttl=5), "replace"),
     "put": Scene(_some, lambda d: d.set("c", b"third", ttl=5, metadata={"of": "third"}), "replace"),
@@ -327,6 +373,21 @@ SCENES = {
     "rename over expired long key": _later(lambda d: d.rename("a", LONG + "x"), moves="a"),
     "rename to spelled": Scene(_spelled, lambda d: d.rename((1, "x"), (True, "y")), moves=(1, "x")),
     "rename spelled": Scene(_spelled, lambda d: d.rename(True, 7), moves=True),
+    "upload": Scene(_some, lambda d: upload(d, "c", b"thi", b"rd", expires=START + 5), "replace"),
+    "upload over": Scene(_some, lambda d: upload(d, "a", b"newer", expires=START + 5, metadata={"of": "n"}), "replace"),
+    "upload over long key": Scene(_some, lambda d: upload(d, LONG, b"newer", expires=START + 5), "replace"),
+    "upload over heavy": Scene(_heavy, lambda d: upload(d, "a", b"newer", metadata=HEAVY), "replace"),
+    "upload over expired": _later(lambda d: upload(d, "c", b"new life")),
+    "upload instead": Scene(_some, lambda d: upload(d, "c", b"third", expires=START + 5, instead_of="a")),
+    "upload over and instead": Scene(_some, lambda d: upload(d, LONG, b"newer", metadata={"of": "n"}, instead_of="a")),
+    "adopt": Scene(_some, lambda d: adopt(d, "c", b"third", START + 5)),
+    "adopt over long key": Scene(_some, lambda d: adopt(d, LONG, b"newer", START + 5)),
+    "move over": Scene(_some, lambda d: d._folder.move_over("a", "b"), moves="a"),
+    "move over long key": Scene(_some, lambda d: d._folder.move_over("a", LONG), moves="a"),
+    "move long key over": Scene(_some, lambda d: d._folder.move_over(LONG, "a"), moves=LONG),
+    "move over heavy": Scene(_heavy, lambda d: d._folder.move_over("b", "a"), moves="b"),
+    "move heavy over": Scene(_heavy, lambda d: d._folder.move_over("a", "b"), moves="a"),
+    "move over expired": _later(lambda d: d._folder.move_over("a", "c"), moves="a"),
     "transaction": Scene(_some, _transact),
     "transaction long key": Scene(_some, lambda d: d.set_many({LONG: b"newer", LONG + "2": b"third"})),
     "transaction heavy": Scene(_heavy, _transact_heavily),

@@ -15,9 +15,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-READING = frozenset(["read", "pread", "stat", "fstat", "lseek", "scandir", "getxattr"])
+READING = frozenset(["read", "pread", "stat", "fstat", "lseek", "scandir", "getxattr", "readv"])
 CHANGING = frozenset(
-    ["write", "pwrite", "replace", "unlink", "mkdir", "utime", "chmod", "fchmod", "setxattr", "removexattr"]
+    [
+        "write",
+        "pwrite",
+        "copy_file_range",
+        "replace",
+        "link",
+        "unlink",
+        "mkdir",
+        "utime",
+        "chmod",
+        "fchmod",
+        "setxattr",
+        "removexattr",
+    ]
 )
 """What leaves something else on disk than was there; and opening, where that makes a file."""
 SYNCING = frozenset(["fsync", "fdatasync"])

@@ -315,9 +315,9 @@ class FolderStore(FolderStreaming):
         if self.files.failure is not None:
             return
         self.finish()
-        self.leave_uploads()
         if not self.ledger.page.clean:
             sync_filesystem(self.folder.fd)
+        self.leave_uploads()
         if self._index.loaded and not self._index.uncertain and self._index.changed:
             with contextlib.suppress(OSError):
                 save_index(self.folder, self.files, self._index)

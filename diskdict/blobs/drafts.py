@@ -51,19 +51,18 @@ class StoreDraft(Draft):
             self._check_size()
 
     def take(self, source: BinaryIO) -> None:
-        if not _is_real(source):
+        size = _size_of(source)
+        if size is None:
             super().take(source)
-            return
-        first = source.read(PIECE)
-        self.write(first)
-        if len(first) == PIECE:
+        elif size <= PIECE:
+            # Whatever it says of its size, as files of the system do: at once what there is, and no more.
+            self.write(source.read())
+        else:
             upload = self._begun()
             before = upload.length
             upload.take(source)
             self._size += upload.length - before
             self._check_size()
-        elif first:
-            super().take(source)
 
     def adopt(self, path: str, status: os.stat_result) -> bool:
         if not self._begun().adopt(path, status):
@@ -105,7 +104,10 @@ class StoreDraft(Draft):
         self._pieces = []
 
 
-def _is_real(stream: BinaryIO) -> bool:
-    """Whether a stream is nothing but a file, so that the system may copy it."""
+def _size_of(stream: BinaryIO) -> int | None:
+    """Return the size of the file that a stream is, None where it is more than a file, which the system may copy."""
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
-    return isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+    if not isinstance(raw, io.FileIO):
+        return None
+    status = os.fstat(raw.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -77,7 +77,7 @@ class Blobs(Layer):
                 raise ValueError("move=True moves a file by its path; this is a stream")
             return self._put_stream(key, cast(BinaryIO, source), ttl_secs, metadata)
         path = os.fspath(source)
-        with open(path, "rb") as content:
+        with open(path, "rb", buffering=0) as content:
             if not move:
                 return self._put_stream(key, content, ttl_secs, metadata)
             status = os.fstat(content.fileno())

@@ -177,8 +177,18 @@ def copy_file(source: BinaryIO, target: BinaryIO) -> None:
     except (OSError, AttributeError):
         copy_stream(source, target)
         return
+    if os.fstat(out_of).st_size <= PIECE:
+        target.write(source.read())
+        return
     target.flush()
     copy_rest(out_of, into, begin)
+
+
+def _there(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager
@@ -187,16 +197,15 @@ def replacing(path: str) -> Iterator[BinaryIO]:
 
     What is no regular file, a pipe or a terminal, is written to as it is.
     """
-    try:
-        there: os.stat_result | None = os.stat(path)
-    except FileNotFoundError:
-        there = None
+    there = _there(path)
+    if there is not None and stat.S_ISLNK(there.st_mode):
+        # The file that it leads to is replaced.
+        path = os.path.realpath(path)
+        there = _there(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
         with open(path, "wb") as file:
             yield file
         return
-    # Through links: the file that they lead to is replaced.
-    path = os.path.realpath(path)
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
     try:
         with open(temporary, "xb") as file:

@@ -14,13 +14,16 @@ from deeds import KEYS, SCENES, At, Records, allowed, exactly, opened, seen_in
 both_homes = pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
 all_homes = pytest.mark.parametrize("home", ["attributes", "sidecars", "both"], indirect=True)
 each_scene = pytest.mark.parametrize("scene", SCENES)
+STREAMS = {scene for scene in SCENES if scene.startswith(("upload", "adopt", "move"))}
+FEW_STREAMS = ("upload over", "upload over and instead", "adopt", "move heavy over")
 FEW = ("first put", "put long key", "overwrite heavy by heavy", "delete", "expire", "rename", "transaction", "clear")
 scenes_by_durability = pytest.mark.parametrize(
     ("scene", "durability"),
     [
-        pytest.param(scene, durability, marks=[pytest.mark.torture] * (durability != "process" and scene not in FEW))
-        for scene in SCENES
+        pytest.param(scene, durability, marks=[pytest.mark.torture] * (scene not in often))
         for durability in DURABILITIES
+        for often in [(SCENES.keys() - STREAMS) | {*FEW_STREAMS} if durability == "process" else FEW]
+        for scene in SCENES
     ],
 )
 """With the journal first all scenes do the same to the files as without, so that a few will do each time."""

@@ -36,7 +36,18 @@ def interrupt(
 
 @both_homes
 @pytest.mark.parametrize(
-    "scene", ["overwrite expired", "overwrite by heavy", "delete long key", "describe", "rename over expired", "close"]
+    "scene",
+    [
+        "overwrite expired",
+        "overwrite by heavy",
+        "delete long key",
+        "describe",
+        "rename over expired",
+        "close",
+        "upload over and instead",
+        "adopt",
+        "move heavy over",
+    ],
 )
 def test_interrupted(crew: Crew, plain: Crew, quick: Path, home: str, scene: str) -> None:
     """After a Ctrl-C at any place, here every seventeenth, the dict says what is on disk, can be written and closed."""
