@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench queues backends load torture tools clean
+.PHONY: help demo test check bench queues blobs backends load torture tools clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -42,6 +42,9 @@ bench: $(VENV)/.bench ## measure beside raw file calls and other stores (as root
 
 queues: $(VENV)/.bench ## measure the queues beside others (as root, or with ARGS="--dir folder")
 	@$(BIN)/python benchmarks/queues.py $(ARGS)
+
+blobs: $(VENV)/.bench ## measure blobs beside plain files and others (as root, or with ARGS="--dir folder")
+	@$(BIN)/python benchmarks/blobs.py $(ARGS)
 
 backends: $(VENV)/.bench ## measure stores in Redis and PostgreSQL beside the bare clients (with what "make tools" installs)
 	@$(BIN)/python benchmarks/bench_backends.py $(ARGS)

@@ -78,7 +78,7 @@ ROWS = (
     PUT_FULL_THREADS,
     PUT_MANY_FULL,
 )
-READS = {"get", "get_bytes", "contains", "miss", "count", "walk"}
+READS = {"get", "get_bytes", "contains", "miss", "count", "walk", "read"}
 
 QUEUE_PUT = Row("put", "put")
 QUEUE_GET = Row("get", "get")
@@ -106,6 +106,13 @@ QUEUE_PROCESS = (
     QUEUE_GET_MANY,
 )
 QUEUE_ROWS = (*QUEUE_PROCESS, *(full(row) for row in QUEUE_PROCESS if row is not QUEUE_HOLD))
+
+BLOB_FLOOR = "shutil, open"
+BLOB_SIZES = {100: "100 B", 4 << 10: "4 KiB", 1 << 20: "1 MiB", 64 << 20: "64 MiB"}
+BLOB_PUT = {name: Row(f"put_file {name}", "put_file", BLOB_FLOOR, 1.15) for name in BLOB_SIZES.values()}
+BLOB_GET = {name: Row(f"get_file {name}", "get_file", BLOB_FLOOR, 1.15) for name in BLOB_SIZES.values()}
+BLOB_READ = {name: Row(f"open().read() {name}", "read", BLOB_FLOOR, 1.1) for name in BLOB_SIZES.values()}
+BLOB_ROWS = (*BLOB_PUT.values(), *BLOB_GET.values(), *BLOB_READ.values())
 
 OPEN = Figure("open and get one", "ms", 2.0)
 INDEX = Figure("index from the snapshot", "ms", 150.0)
