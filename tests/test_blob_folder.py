@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -570,3 +571,86 @@ def test_memory_does_not_grow_with_values(folder: Path, durability: str) -> None
 def test_memory_does_not_grow_with_large_values(folder: Path) -> None:
     """The same with 2 GiB."""
     assert grown(folder, 2 << 30, "process") < 16 << 10
+
+
+# ---- readers beside writers
+
+
+def written(number: int) -> bytes:
+    """Return a value that tells whether it is whole: small ones, large ones, and what lies between."""
+    return bytes([number % 251]) * (1 + number * 7919 % 600_000)
+
+
+def hammer(folder: Path, seconds: float) -> tuple[int, int]:
+    """Read one key in all ways while it is written in all ways; return how many values were read and written."""
+    counts, torn = [0, 0], []
+    over = time.monotonic() + seconds
+    begun = threading.Barrier(5)
+
+    def check(content: bytes) -> None:
+        counts[0] += 1
+        if not content or content.count(content[0]) != len(content) or len(content) not in sizes[content[0]]:
+            torn.append(content[:1] + len(content).to_bytes(8))
+
+    def seek(blobs: BlobStore) -> bytes:
+        with blobs.open("a") as file:
+            end = file.read(1)
+            file.seek(0)
+            return file.read() if end else b""
+
+    def take(blobs: BlobStore) -> bytes:
+        into = io.BytesIO()
+        blobs.get_file("a", into)
+        return into.getvalue()
+
+    def read(way: Callable[[BlobStore], bytes]) -> None:
+        begun.wait()
+        while time.monotonic() < over:
+            check(way(blobs))
+
+    def write() -> None:
+        begun.wait()
+        source = folder.with_name("source")
+        number = 1
+        while time.monotonic() < over:
+            content = written(number)
+            source.write_bytes(content)
+            if number % 4 == 0:
+                blobs.put("a", content)
+            elif number % 4 == 1:
+                blobs.put_file("a", source, move=number % 8 == 1)
+            elif number % 4 == 2:
+                with blobs.open("a", "wb") as file:
+                    file.write(content)
+            else:
+                blobs.put("b", content)
+                blobs.move("b", "a")
+            number += 1
+            counts[1] += 1
+
+    sizes: dict[int, set[int]] = {}
+    for number in range(100_000):
+        sizes.setdefault(number % 251, set()).add(1 + number * 7919 % 600_000)
+    with BlobStore(folder) as blobs:
+        blobs.put("a", written(0))
+        ways = [lambda blobs: blobs.get("a"), seek, take, lambda blobs: blobs.get("a")]
+        threads = [threading.Thread(target=read, args=[way]) for way in ways] + [threading.Thread(target=write)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert blobs._over.verify().ok
+    assert not torn
+    return counts[0], counts[1]
+
+
+def test_readers_beside_a_writer_see_no_torn_value(folder: Path) -> None:
+    """Whichever way a value comes and goes, it is one of those that were written, whole."""
+    assert min(hammer(folder, 1)) > 10
+
+
+@pytest.mark.torture
+def test_readers_beside_a_writer_for_long(folder: Path) -> None:
+    """The same for ten seconds, five times."""
+    for _ in range(5):
+        assert min(hammer(folder, 10)) > 100

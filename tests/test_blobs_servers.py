@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import urllib.request
 from collections.abc import Iterator
 from itertools import count
 
@@ -16,7 +17,7 @@ from postgres_server import PostgresServer, server_or_skip
 from redis_server import Server, require_redis
 from tallies import Announce
 
-from diskdict import BlobStore
+from diskdict import BlobStore, KeyNotFoundError
 from diskdict.backends.objects.store import ObjectStore
 from diskdict.blobs import Blobs
 
@@ -112,3 +113,25 @@ class TestBucket(OverServer):
     def blobs(self, bucket: Bucket, clock: Clock) -> Iterator[Blobs]:
         with BlobStore(bucket.url(f"blobs{next(_places)}"), clock=clock) as blobs:
             yield blobs
+
+
+def test_url_of_a_value_in_a_bucket(bucket: Bucket) -> None:
+    """It is signed, and gives anybody the value and nothing else, however small that is."""
+    with BlobStore(bucket.url(f"blobs{next(_places)}")) as blobs:
+        for content in (b"", b"small", bytes(100_000)):
+            blobs.put("a", content, metadata={"by": "ada"})
+            url = blobs.url_for("a")
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                assert answer.read() == content
+            assert "Signature" in url
+            assert blobs.get("a") == content
+        with pytest.raises(KeyNotFoundError):
+            blobs.url_for("missing")
+
+
+def test_a_bucket_in_memory_has_no_urls() -> None:
+    """That is said, and what to give instead."""
+    with BlobStore(ObjectStore(MemoryStore(), codec="bytes")) as blobs:
+        blobs.put("a", b"1")
+        with pytest.raises(ValueError, match="url="):
+            blobs.url_for("a")

@@ -227,8 +227,9 @@ class Blobs(Layer):
         return stream
 
     def url_for(self, key: str) -> str:
-        """Return a URL of a value: where its file is, or what the store was told of URLs. It need not be there.
+        """Return a URL of a value: where its file is, or what the store was told of URLs; it need not be there.
 
+        In a bucket it has to be there, and the URL is signed: anybody can read it for an hour, or until it is replaced.
         Behind a wrapper that changes values it is the URL of what that has stored.
         """
         return self.location(self.check(key))

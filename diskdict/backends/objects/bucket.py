@@ -6,6 +6,7 @@ import errno
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from diskdict.backends.objects.refusals import LOST, translating
@@ -34,6 +35,7 @@ _PIECE: Final = 1 << 24
 _SORTED: Final = (S3Store, GCSStore, AzureStore, MemoryStore)
 _UNSORTED_BUCKETS: Final = "--x-s3"
 _PROBE: Final = "probe"
+_SIGNED_FOR: Final = timedelta(hours=1)
 _WRONG: Final = "0" * 32
 
 
@@ -142,6 +144,14 @@ class Bucket:
             if error.errno == errno.ENOENT:  # obstore gives no number for an object
                 raise
             return None
+
+    def signed(self, name: str) -> str:
+        """Return a URL by which anybody can read an object for an hour. ValueError where the service has none."""
+        client = self.client()
+        if not isinstance(client, (S3Store, GCSStore, AzureStore)):
+            raise ValueError(f"{self.server} has no URLs that anybody could read; give url=, a prefix or a function")
+        with translating(self.server):
+            return obstore.sign(client, "GET", self._before + name, _SIGNED_FOR)
 
     def in_pieces(self, name: str, size: int) -> bytes | None:
         """Return the bytes of an object that is never changed, by as many requests as it takes; None where none is."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from diskdict.backends.objects.apart import LARGE
 from diskdict.backends.objects.bucket import Bucket, Seen, Stamp
 from diskdict.backends.objects.lines import Line, joined, packed
 from diskdict.backends.objects.names import LONG, name_of
@@ -32,6 +31,8 @@ class Cells(Seeing):
     ----------
     bucket: Bucket
         Where they are.
+    codec: str
+        The name of the codec.
     removal: float
         The most seconds between the decision to remove an object and the last moment at which it may be removed.
     monotonic, sleep: callable
@@ -47,12 +48,13 @@ class Cells(Seeing):
     def __init__(
         self,
         bucket: Bucket,
+        codec: str,
         removal: float,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        super().__init__(bucket)
+        super().__init__(bucket, codec)
         self.numbers = Numbers()
         self._lost: dict[str, int] = {}
         self._removal = removal
@@ -112,7 +114,7 @@ class Cells(Seeing):
             line = line._replace(key=key)
         self.require_conditions()
         kept = [stat for stat, payload in self._parts(line, payloads) if self.apart.keep(key, stat, payload)]
-        body = joined(line, *(payload for stat, payload in self._parts(line, payloads) if stat.size < LARGE))
+        body = joined(line, *(payload for stat, payload in self._parts(line, payloads) if stat.size < self.apart.least))
         done = self.bucket.put(name, body, packed(line), only_if=ABSENT if stamp is None else stamp)
         if done is None:
             self._forget(name)
@@ -144,7 +146,7 @@ class Cells(Seeing):
             line = line._replace(key=key)
         for stat, _ in self._parts(line, [payload]):
             self.apart.keep(key, stat, payload)
-        self.bucket.put(name, joined(line, b"" if len(payload) >= LARGE else payload), packed(line))
+        self.bucket.put(name, joined(line, payload if len(payload) < self.apart.least else b""), packed(line))
 
     def drop(self, key: str) -> None:
         """Remove an object, whatever is there by then."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from diskdict.backends.objects.apart import LARGE, Apart
+from diskdict.backends.objects.apart import Apart
 from diskdict.backends.objects.bucket import BESIDE, Bucket, Seen, Stamp
 from diskdict.backends.objects.lines import Line, last_line, parsed
 from diskdict.backends.objects.names import FOLDER, LONG, before, begins, key_of, name_of
@@ -39,11 +39,13 @@ class Seeing:
     ----------
     bucket: Bucket
         Where they are.
+    codec: str
+        The name of the codec.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, codec: str) -> None:
         self.bucket = bucket
-        self.apart = Apart(bucket)
+        self.apart = Apart(bucket, codec)
         self._known: dict[str, View] = {}
         self._turn = threading.Lock()
 
@@ -75,7 +77,7 @@ class Seeing:
 
     def _filled(self, view: View) -> View | None:
         """Return what is there with a payload that lies apart, too; None if it is another by now."""
-        if view.stat is None or view.stat.size < LARGE:
+        if view.stat is None or view.stat.size < self.apart.least:
             return view
         payload = self.apart.get(view.key, view.stat)
         if payload is None and self._stamp_of(name_of(view.key)) == view.stamp:
@@ -100,13 +102,17 @@ class Seeing:
     def _shown(self, name: str, seen: Seen, line: Line, made: bool) -> View:
         stat, begin = line.record, 0
         if made:
-            stat, begin = line.after, 0 if line.record is None or line.record.size >= LARGE else line.record.size
+            stat, begin = line.after, 0 if line.record is None else self._size_beside(line.record)
         key = key_of(name) if line.key is None else line.key
-        size = 0 if stat is None or stat.size >= LARGE else stat.size
+        size = 0 if stat is None else self._size_beside(stat)
         view = View(seen.stamp, key, stat, seen.body[begin : begin + size])
         if line.change is None and line.grave is None:
             self._remember(name, view._replace(payload=b""))
         return view
+
+    def _size_beside(self, stat: Stat) -> int:
+        """Return how many bytes a payload has in the object of its key."""
+        return stat.size if stat.size < self.apart.least else 0
 
     def _remember(self, name: str, view: View) -> None:
         with self._turn:
@@ -132,7 +138,7 @@ class Seeing:
         line = None if beside is None else parsed(beside, key)
         if found is None or line is None or line.change is not None or line.record is None:
             return None
-        if line.record.size >= LARGE:
+        if line.record.size >= self.apart.least:
             return self.apart.streamed(key, line.record)
         return Payload(iter(found.stream()), line.record.size, self.bucket.server)
 

@@ -15,10 +15,13 @@ from diskdict.backends.objects.lines import Line, record_of, stat_of
 from diskdict.backends.objects.manifest import Manifest
 from diskdict.backends.objects.puts import Put
 from diskdict.backends.objects.seeing import View
+from diskdict.errors import KeyNotFoundError
+from diskdict.keys import decode
 from diskdict.limits import Limits, checked
 from diskdict.messages import Listed
 from diskdict.mutex import LockLike, mutation_locks
 from diskdict.store import ABSENT, NEVER, Clock, OnlyIf, Record, Stat, Store
+from diskdict.uploads import Located
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
@@ -29,7 +32,7 @@ _REMOVAL: Final = 600.0
 """Seconds that the removal of an object may take by a client whose patience is not known."""
 
 
-class Single(Store):
+class Single(Store, Located):
     """What `ObjectStore` is made with, and does with one key."""
 
     shared = True
@@ -51,7 +54,7 @@ class Single(Store):
         self.clock = clock
         self._bucket = Bucket(client, prefix, server or str(client))
         self._manifest = Manifest(self._bucket, codec)
-        self._cells = Cells(self._bucket, removal, monotonic=monotonic, sleep=sleep)
+        self._cells = Cells(self._bucket, codec, removal, monotonic=monotonic, sleep=sleep)
         self._crew = Crew()
         self._commits = Commits(self._cells, clock, self._crew)
         self._limits = checked(limits)
@@ -72,6 +75,16 @@ class Single(Store):
 
     def contains(self, key: str) -> bool:
         return self.stat(key) is not None
+
+    def location(self, key: str) -> str:
+        """Return a signed URL of the payload as it is now, which anybody can read for an hour, or until it is replaced.
+
+        KeyError where there is none; ValueError where the payload has no object of its own, or the service no URLs.
+        """
+        stat = self.stat(key)
+        if stat is None:
+            raise KeyNotFoundError(decode(key))
+        return self._cells.apart.location(key, stat)
 
     def spelling(self, key: str) -> str:
         if isinstance(key, Listed):
