@@ -14,13 +14,12 @@ from diskdict.applying import STAGED
 from diskdict.attributes import Attributes
 from diskdict.checksums import crc32
 from diskdict.copying import copy_rest
-from diskdict.files import READ_WRITE_NEW, write_all
+from diskdict.files import CHUNK, READ_WRITE_NEW, write_all
 from diskdict.layout import TMP
 from diskdict.store import NEVER, OnlyIf
 from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
 
-_PIECE: Final = 1 << 18
 _numbers: Final = itertools.count(1 << 32)
 """No changes of one commit come so far, and the journal takes nothing but numbers for names of files."""
 
@@ -101,7 +100,7 @@ class FolderUpload(Upload):
         # From the copy, whatever becomes of the original meanwhile.
         at, checksum = begin, self.checksum if begin else 0
         os.lseek(self._fd, begin, os.SEEK_SET)
-        with memoryview(bytearray(_PIECE)) as view:
+        with memoryview(bytearray(CHUNK)) as view:
             while some := os.readv(self._fd, [view]):
                 checksum = crc32(view[:some], checksum)
                 at += some
