@@ -140,8 +140,10 @@ class FolderCommitter(FolderReader):
         return tuple(group)
 
     def _discard_staged(self, changes: Collection[str]) -> None:
-        for number in range(len(changes)):
-            self.folder.discard(f"{TMP}/{number}")
+        # A link in its place leads to what is not ours.
+        if self.folder.is_folder(TMP):
+            for number in range(len(changes)):
+                self.folder.discard(f"{TMP}/{number}")
 
     @property
     def unfinished(self) -> bool:

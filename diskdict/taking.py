@@ -184,8 +184,9 @@ class FolderTaking(FolderUpkeep, Uploading):
 
     def leave_uploads(self) -> None:
         """Remove what is there of uploads that are under way: nobody can finish them after closing."""
-        for name in tuple(self.under_way):
-            self.files.data.discard(STAGED + name)
+        if self.under_way and self.folder.is_folder(TMP):
+            for name in tuple(self.under_way):
+                self.files.data.discard(STAGED + name)
 
     def upload(self) -> FolderUpload:
         with self._lock:

@@ -304,7 +304,7 @@ def test_a_key_is_not_older_than_its_last_change(folder: Path) -> None:
     assert all(info.created_at <= info.updated_at for info in infos)
 
 
-@pytest.mark.parametrize("url", ["mongo:x", "MEMORY:", "s3://bucket"])
+@pytest.mark.parametrize("url", ["mongo:x", "MEMORY:", "sftp://host"])
 def test_no_folder_is_made_of_a_mistyped_url(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What looks like a URL and is none of ours is refused."""
     monkeypatch.chdir(tmp_path)
