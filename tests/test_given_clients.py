@@ -98,6 +98,7 @@ def redis_clock(wall: SharedClock) -> SharedClock:
     return wall
 
 
+@pytest.mark.torture
 class TestOverRedisClient(KVStoreContract):
     """The contract over a client whose settings are as far from ours as they can be."""
 
@@ -231,6 +232,7 @@ def strange(postgres: PostgresServer) -> Iterator[Pool]:
         yield pool
 
 
+@pytest.mark.torture
 class TestOverPool(KVStoreContract):
     """The contract over a pool with settings of its own."""
 

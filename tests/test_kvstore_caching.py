@@ -48,6 +48,7 @@ class TestOverFolder(KVStoreContract):
         return lambda **options: KVStore("file", {"path": tmp_path / "kv"}, clock=clock, cache="memory", **options)
 
 
+@pytest.mark.torture
 class TestOverPostgres(KVStoreContract):
     """The contract in a table with a cache."""
 
