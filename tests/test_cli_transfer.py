@@ -162,7 +162,7 @@ def many_lines(tmp_path: Path, count: int) -> Path:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_import_that_is_stopped_is_completed_by_the_next(how: signal.Signals, folder: Path, tmp_path: Path) -> None:
     """It leaves whole chunks in a store that opens and is sound, and the next run makes all of it, in order."""
-    file = many_lines(tmp_path, 20_000)
+    file = many_lines(tmp_path, 10_000)
 
     with start("import", file, store=folder, stderr=subprocess.PIPE) as child:
         data = folder / "data"
@@ -174,12 +174,12 @@ def test_an_import_that_is_stopped_is_completed_by_the_next(how: signal.Signals,
 
     assert (child.returncode, err) in [(130, b"diskdict: interrupted\n"), (-signal.SIGKILL, b"")]
     stored = entries(folder)
-    assert 0 < len(stored) < 20_000
+    assert 0 < len(stored) < 10_000
     assert len(stored) % 1000 == 0
     assert run_here("verify", store=folder).code == 0
     assert imported(file, folder).code == 0
     assert [(entry.key, entry.value, entry.expires_at, entry.created_at) for entry in entries(folder)] == [
-        (f"k{number}", number, 99999999999.5, number + 0.5) for number in range(20_000)
+        (f"k{number}", number, 99999999999.5, number + 0.5) for number in range(10_000)
     ]
 
 
