@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,12 @@ class TestMemory(BlobContract):
             yield blobs
 
     def test_can_be_pickled(self, blobs: Blobs) -> None:
-        """There is nothing to pickle in memory."""
+        """What comes out of a pickle is another memory, with nothing in it."""
+        blobs.put("a", b"1")
+
+        with pickle.loads(pickle.dumps(blobs)) as again:
+            assert again.keys() == []
+        assert blobs.get("a") == b"1"
 
 
 WRAPPERS = {

@@ -21,12 +21,14 @@ class KVStore(Opened):
     Parameters
     ----------
     backend: str
-        ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, ``"elasticsearch"``, or ``"url"``: see `from_url`.
+        ``"file"``, ``"memory"``, ``"redis"``, ``"postgres"``, ``"s3"``, ``"gcs"``, ``"azure"``, ``"elasticsearch"``, or
+        ``"url"``: see `from_url`.
     config: mapping, optional
         Where it is: ``path`` of a folder, or of one JSON file, which ends in ``.json`` or ``.json.gz`` or is there;
         ``format`` says which, too, ``"folder"`` or ``"json"``, and ``compression`` is that of values, or of the file,
         ``"gzip"`` or ``"zstd"``. ``host``, ``port``, ``user``, ``password`` of a server, and ``db`` and ``prefix`` with
-        Redis, ``database`` and ``table`` with PostgreSQL, ``index`` with Elasticsearch. ``url``.
+        Redis, ``database`` and ``table`` with PostgreSQL, ``index`` with Elasticsearch. ``bucket``, ``prefix``,
+        ``endpoint``, and ``region`` with S3, ``account`` with Azure. ``url``.
     namespace: str, optional
         Whose keys these are; the same key in two namespaces is two keys.
     auto_cleanup: bool
