@@ -11,7 +11,7 @@ from diskdict.applying import STAGED, apply, is_made
 from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped
 from diskdict.journal import Change, Move, Place, Remove
 from diskdict.layout import DATA
-from diskdict.store import ABSENT, NEVER, OnlyIf
+from diskdict.store import NEVER
 from diskdict.taking import FolderTaking, FolderUpload
 from diskdict.uploads import Located, Source
 
@@ -72,7 +72,6 @@ class FolderStreaming(FolderTaking, Located):
         key: str,
         expires: float,
         meta: str | None,
-        only_if: OnlyIf,
         instead_of: Source | None,
     ) -> int | None:
         with self._lock:
@@ -83,8 +82,6 @@ class FolderStreaming(FolderTaking, Located):
                 return None
             old = self._find(key)
             live = old if old is not None and old.expires > now else None
-            if only_if is not None and only_if != (ABSENT if live is None else live.version):
-                return None
             if self.limits.total_bytes is not None:
                 self._make_room(key, upload.length)
             if expires != NEVER:

@@ -16,7 +16,7 @@ from diskdict.checksums import crc32
 from diskdict.copying import copy_rest
 from diskdict.files import CHUNK, READ_WRITE_NEW, write_all
 from diskdict.layout import TMP
-from diskdict.store import NEVER, OnlyIf
+from diskdict.store import NEVER
 from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
 
@@ -112,11 +112,10 @@ class FolderUpload(Upload):
         *,
         expires: float = NEVER,
         meta: str | None = None,
-        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         try:
-            version = self._store.place(self, key, expires, meta, only_if, instead_of)
+            version = self._store.place(self, key, expires, meta, instead_of)
             self._finished = version is not None
             return version
         finally:
@@ -203,7 +202,6 @@ class FolderTaking(FolderUpkeep, Uploading):
         key: str,
         expires: float,
         meta: str | None,
-        only_if: OnlyIf,
         instead_of: Source | None,
     ) -> int | None:
         """Make an upload the value of a key, as `Upload.finish` says."""

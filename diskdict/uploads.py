@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import abc
 import os
-import tempfile
 from typing import BinaryIO, Final, NamedTuple
 
 from diskdict.errors import ConflictError
-from diskdict.store import NEVER, OnlyIf, Record, Store
+from diskdict.store import NEVER, Record, Store
 
 _PIECE: Final = 1 << 18
 _IN_MEMORY: Final = 1 << 20
@@ -58,12 +57,11 @@ class Upload(abc.ABC):
         *,
         expires: float = NEVER,
         meta: str | None = None,
-        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         """Make it the payload of a key, as `Store.put` does, and remove `instead_of` in the same moment.
 
-        Returns the version, or None where `only_if` did not hold, or `instead_of` was changed; then nothing has been.
+        Returns the version, or None where `instead_of` was changed or removed; then nothing has been.
         """
 
     @abc.abstractmethod
@@ -88,7 +86,7 @@ class Located(abc.ABC):
 
     @abc.abstractmethod
     def location(self, key: str) -> str:
-        """Return the URL of a payload. It need not be there."""
+        """Return the URL of a payload; KeyError where it has to be there and is not."""
 
 
 class Gathered(Upload):
@@ -96,6 +94,8 @@ class Gathered(Upload):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        import tempfile  # takes longer to load than most of this package
+
         self._pieces = tempfile.SpooledTemporaryFile(_IN_MEMORY)
 
     def write(self, piece: bytes | memoryview) -> None:
@@ -108,14 +108,13 @@ class Gathered(Upload):
         *,
         expires: float = NEVER,
         meta: str | None = None,
-        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         self._pieces.seek(0)
         with self._pieces:
             payload = self._pieces.read()
         if instead_of is None:
-            return self._store.put(key, payload, expires=expires, meta=meta, only_if=only_if)
+            return self._store.put(key, payload, expires=expires, meta=meta)
         return take_place(self._store, key, payload, expires, meta, instead_of)
 
     def discard(self) -> None:

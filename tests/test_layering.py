@@ -192,6 +192,7 @@ INSIDE_FUNCTIONS = {
     "rich": "an optional extra, and takes longer to load than most commands run",
     "shutil": "import time, and only for what is removed as a whole",
     "sqlite3": "import time, and only for who imports such a file",
+    "tempfile": "import time, and only for a large value on its way to a server",
     "urllib": "import time, and only for a URL",
     "uuid": "import time, and only where such a value is met",
 }
