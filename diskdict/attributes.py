@@ -10,10 +10,10 @@ import errno
 import os
 import struct
 import sys
-import zlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from diskdict.checksums import crc32
 from diskdict.files import CHUNK
 from diskdict.store import NEVER, Record
 
@@ -58,7 +58,7 @@ class Attributes(NamedTuple):
 
     def fit(self, payload: bytes) -> bool:
         """Return whether these attributes were written with `payload`."""
-        return self.length == len(payload) and self.checksum == zlib.crc32(payload)
+        return self.length == len(payload) and self.checksum == crc32(payload)
 
     def misfit(self, payload: bytes) -> str:
         """Say how `payload` is not what was written."""
@@ -214,13 +214,13 @@ def supported(fd: int, *, writable: bool) -> bool:
 
 def describe(payload: bytes, number: int, created: float) -> Attributes:
     """Return attributes for a value that has none: `number` is its order and its version."""
-    return Attributes(number, created, NEVER, number, len(payload), zlib.crc32(payload))
+    return Attributes(number, created, NEVER, number, len(payload), crc32(payload))
 
 
 def attributes_of(record: Record) -> Attributes:
     """Return what is kept beside the payload of a record."""
     payload, order, created, _, expires, version, meta, spelling = record
-    return Attributes(order, created, expires, version, len(payload), zlib.crc32(payload), meta, spelling)
+    return Attributes(order, created, expires, version, len(payload), crc32(payload), meta, spelling)
 
 
 def record_of(payload: bytes, known: Attributes, updated: float) -> Record:
@@ -249,7 +249,7 @@ def holds(fd: int, known: Attributes) -> bool:
         return False
     found = 0
     while piece := os.read(fd, CHUNK):
-        found = zlib.crc32(piece, found)
+        found = crc32(piece, found)
     os.lseek(fd, 0, os.SEEK_SET)
     return found == known.checksum
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Final, cast
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.criteria import Criteria
 from diskdict.listening import Telling
 from diskdict.lock import abandon_after_fork

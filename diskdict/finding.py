@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from zlib import crc32
 
 from diskdict import attributes as xattrs
 from diskdict import sidecar
 from diskdict.attributes import Attributes, stripped
+from diskdict.checksums import crc32
 from diskdict.companions import Companions
 from diskdict.files import Folder, read_all
 from diskdict.layout import Shards, encode_name, is_plain

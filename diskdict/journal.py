@@ -17,13 +17,13 @@ import struct
 import sys
 from array import array
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import ujson
 
 from diskdict import attributes as xattrs
 from diskdict import keys
 from diskdict.attributes import Attributes, attributes_of
+from diskdict.checksums import crc32
 from diskdict.errors import FormatError
 from diskdict.store import Record
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
-from zlib import crc32
 
 from diskdict.attributes import Attributes, attributes_of, is_stripped, record_of, stripped
 from diskdict.cache import PayloadCache
+from diskdict.checksums import crc32
 from diskdict.errors import ClosedError, CorruptValueError
 from diskdict.files import Folder
 from diskdict.index import Index

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Stat, Store
 
 

@@ -75,12 +75,16 @@ class FolderStreaming(FolderTaking, Located):
         instead_of: Source | None,
     ) -> int | None:
         with self._lock:
-            self.check_writable()
-            now = self.clock()
+            self._get_ready()
+            if self._behind:
+                self.finish()
+            now, index = self.clock(), self._index
             source = None if instead_of is None else self._live(instead_of.key)
             if instead_of is not None and (source is None or source.version != instead_of.version):
                 return None
-            old = self._find(key)
+            # What is new needs no look at the disk.
+            known = index.loaded and key not in index.rows and not self.files.companions.sidecars
+            old = None if known else self._find(key)
             live = old if old is not None and old.expires > now else None
             if self.limits.total_bytes is not None:
                 self._make_room(key, upload.length)

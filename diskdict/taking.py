@@ -7,14 +7,15 @@ import contextlib
 import itertools
 import os
 import stat
+import sys
 from typing import BinaryIO, Final
 
 from diskdict import attributes as xattrs
 from diskdict.applying import STAGED
 from diskdict.attributes import Attributes
 from diskdict.checksums import crc32
-from diskdict.copying import copy_rest
-from diskdict.files import CHUNK, READ_WRITE_NEW, write_all
+from diskdict.copying import BY_SYSTEM, Summed, copy_summed
+from diskdict.files import READ_WRITE_NEW, write_all
 from diskdict.layout import TMP
 from diskdict.store import NEVER
 from diskdict.upkeep import FolderUpkeep
@@ -53,11 +54,14 @@ class FolderUpload(Upload):
         try:
             out_of, at = source.fileno(), source.tell()
         except OSError:
+            out_of = -1
+        if out_of < 0 or not BY_SYSTEM:
             super().take(source)
             return
-        begin = self.length
-        copy_rest(out_of, self._fd, at)
-        self._sum_up(begin)
+        # The checksum is of the copy, whatever becomes of the original meanwhile.
+        begin, summed = self.length, Summed(self._fd, self.length, self.checksum)
+        copy_summed(out_of, self._fd, at, summed)
+        self.length, self.checksum = summed.length, summed.checksum
         source.seek(at + self.length - begin)
 
     def adopt(self, path: str, status: os.stat_result) -> bool:
@@ -78,7 +82,9 @@ class FolderUpload(Upload):
             return False
         own, self._fd, self._adopted = self._fd, fd, status
         os.close(own)
-        self._sum_up(0)
+        summed = Summed(fd)
+        summed.reach(sys.maxsize)
+        self.length, self.checksum = summed.length, summed.checksum
         return True
 
     def _link(self, path: str, status: os.stat_result) -> bool:
@@ -95,16 +101,6 @@ class FolderUpload(Upload):
             return same
         finally:
             self._data.discard(linked)
-
-    def _sum_up(self, begin: int) -> None:
-        # From the copy, whatever becomes of the original meanwhile.
-        at, checksum = begin, self.checksum if begin else 0
-        os.lseek(self._fd, begin, os.SEEK_SET)
-        with memoryview(bytearray(CHUNK)) as view:
-            while some := os.readv(self._fd, [view]):
-                checksum = crc32(view[:some], checksum)
-                at += some
-        self.length, self.checksum = at, checksum
 
     def finish(
         self,
@@ -190,9 +186,10 @@ class FolderTaking(FolderUpkeep, Uploading):
     def upload(self) -> FolderUpload:
         with self._lock:
             # From here on the page says that something may have been left.
-            self._prepare()
-            self.folder.mkdir(TMP)
-            self.folder.admit(TMP)
+            self._get_ready()
+            if not self.folder.admit(TMP):
+                self.folder.mkdir(TMP)
+                self.folder.admit(TMP)
             return FolderUpload(self)
 
     @abc.abstractmethod

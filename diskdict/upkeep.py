@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import Final
-from zlib import crc32
 
 from diskdict.attributes import Attributes
+from diskdict.checksums import crc32
 from diskdict.following import FolderFollowing
 from diskdict.index import Index
 from diskdict.layout import DATA

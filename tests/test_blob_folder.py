@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -224,6 +225,40 @@ def test_a_source_that_changes_while_it_is_copied(blobs: BlobStore, source: Path
         assert blobs._over.verify().ok
     done.set()
     writer.join()
+
+
+@pytest.mark.parametrize("size", [1 << 18, (1 << 18) + 1, 3 << 17, (1 << 24) - 1, (1 << 24) + 4_097])
+def test_files_of_any_size(blobs: BlobStore, tmp_path: Path, size: int) -> None:
+    """They are copied with the checksum of what they hold, from where a stream stands, and copied out again."""
+    content = os.urandom(1 << 16) * (size // (1 << 16)) + os.urandom(size % (1 << 16))
+    path = tmp_path / "large"
+    path.write_bytes(b"before" + content)
+    with path.open("rb") as stream:
+        stream.seek(6)
+        blobs.put_file("a", stream)
+        assert stream.tell() == 6 + size
+    blobs.get_file("a", path)
+
+    assert path.read_bytes() == content
+    assert blobs.info("a").checksum == f"crc32:{zlib.crc32(content):08x}"
+
+
+def test_a_large_file_when_the_interpreter_ends(folder: Path, tmp_path: Path) -> None:
+    """Where no thread can be started any more, it is copied all the same."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(20 << 20)
+    code = (
+        "import atexit, sys; from diskdict import BlobStore; blobs = BlobStore(sys.argv[1])\n"
+        "atexit.register(lambda: print(blobs.size(blobs.put_file('a', sys.argv[2]))))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, folder, path], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+
+    assert (said.stdout, said.stderr) == (f"{20 << 20}\n", "")
+    with BlobStore(folder) as blobs:
+        assert blobs._over.verify().ok
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,7 @@ INSIDE_FUNCTIONS = {
     "pathlib": "import time, and only for those who ask for a path",
     "pickle": "import time, and only for the codec of that name",
     "platformdirs": "import time, and only for a store without a path",
+    "queue": "import time, and only for copies of large files",
     "rich": "an optional extra, and takes longer to load than most commands run",
     "shutil": "import time, and only for what is removed as a whole",
     "sqlite3": "import time, and only for who imports such a file",

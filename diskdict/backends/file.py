@@ -9,12 +9,12 @@ import time
 import warnings
 from collections.abc import Callable
 from typing import Final, Literal
-from zlib import crc32
 
 from diskdict import attributes as xattrs
 from diskdict import journalfile
 from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped
 from diskdict.cache import PayloadCache
+from diskdict.checksums import crc32
 from diskdict.files import sync_filesystem
 from diskdict.index import Index
 from diskdict.journalfile import Journal

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Final
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.errors import ClosedError
 from diskdict.limits import Limits, checked
 from diskdict.mutex import LockLike, mutation_lock

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, Final, Self, cast
 
 from diskdict.blobs.layers import Layer, Path, Terms, TtlSecs
-from diskdict.blobs.streams import DraftFile, Sink, copy_file, copy_stream, replacing
+from diskdict.blobs.streams import DraftFile, Sink, copy_stream, write_file
 from diskdict.errors import InvalidValueError, KeyNotFoundError
 from diskdict.info import Info, describe, pack
 from diskdict.store import Stat
@@ -132,8 +132,7 @@ class Blobs(Layer):
             if hasattr(target, "write"):
                 copy_stream(content, cast(Sink, target))
             else:
-                with replacing(os.fspath(target)) as file:
-                    copy_file(content, file)
+                write_file(os.fspath(target), content)
         return key
 
     def open(self, key: str, mode: str = "rb", ttl_secs: TtlSecs = None) -> BinaryIO:

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import BinaryIO, ClassVar, Final, TypedDict, Unpack, cast
 
 from diskdict import keys as texts
@@ -147,7 +148,7 @@ class BlobStore(Blobs):
             raise FormatError(f"{where.folder.path} is of a kind whose values are never empty; give its path")
         return where if isinstance(where, Store) else open_store(where, codec=Exact.name, clock=self._clock)
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The records."""
         return self._over.folder if isinstance(self._over, BlobDict) else self._over
@@ -233,6 +234,7 @@ class BlobStore(Blobs):
 
     def __getstate__(self) -> dict[str, object]:
         state = self.__dict__.copy()
+        state.pop("store", None)
         if isinstance(self._where, Store):
             raise TypeError("a blob store over a store that was given cannot be pickled; one over a path or URL can")
         if not isinstance(self._over, BlobDict):

@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol, Self, cast
 
-from diskdict.copying import copy_rest
+from diskdict.copying import BY_SYSTEM, copy_rest
+from diskdict.files import WRITE_NEW, write_all
 
 PIECE: Final = 1 << 18
 """Bytes that are copied at a time where Python has to."""
@@ -156,8 +157,8 @@ def seekable(stream: BinaryIO) -> BinaryIO:
     return stream if stream.seekable() else cast(BinaryIO, io.BufferedReader(Kept(stream), PIECE))
 
 
-def copy_stream(source: BinaryIO, target: Sink) -> None:
-    """Copy what a stream gives from where it stands.
+def pieces_of(source: BinaryIO) -> Iterator[bytes]:
+    """Yield what a stream gives from where it stands.
 
     TypeError where it gives anything but bytes, BlockingIOError where it has nothing to give yet.
     """
@@ -166,34 +167,17 @@ def copy_stream(source: BinaryIO, target: Sink) -> None:
             raise BlockingIOError(errno.EAGAIN, "the stream has no more bytes yet; one is needed that waits for them")
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise TypeError(f"a stream of bytes is needed, and this one gives {type(piece).__qualname__}")
+        yield piece
+
+
+def copy_stream(source: BinaryIO, target: Sink) -> None:
+    """Copy what a stream gives from where it stands; errors are those of `pieces_of`."""
+    for piece in pieces_of(source):
         target.write(piece)
 
 
-def copy_file(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy what a file holds from where it stands to another: by the system, which may share the blocks."""
-    try:
-        into, begin = target.fileno(), source.tell()
-        out_of = source.fileno()
-    except (OSError, AttributeError):
-        copy_stream(source, target)
-        return
-    if os.fstat(out_of).st_size <= PIECE:
-        target.write(source.read())
-        return
-    target.flush()
-    copy_rest(out_of, into, begin)
-
-
-def _there(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
-
-
-@contextlib.contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
-    """Open a file to write that takes the place of the one at `path` in the end, and leaves that alone on an exception.
+def write_file(path: str, content: BinaryIO) -> None:
+    """Have what a stream gives from where it stands be the file at `path`, which is replaced in one step.
 
     What is no regular file, a pipe or a terminal, is written to as it is.
     """
@@ -204,16 +188,40 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         there = _there(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
         with open(path, "wb") as file:
-            yield file
+            copy_stream(content, file)
         return
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            if there is not None:
-                os.chmod(temporary, stat.S_IMODE(there.st_mode))
+        fd = os.open(temporary, WRITE_NEW, 0o666)
+        try:
+            _fill(fd, content)
+        finally:
+            os.close(fd)
+        if there is not None:
+            os.chmod(temporary, stat.S_IMODE(there.st_mode))
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _there(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _fill(fd: int, content: BinaryIO) -> None:
+    """Write what a stream gives to a file: a large one by the system, which may share the blocks."""
+    try:
+        source = content.fileno()
+        large = os.fstat(source).st_size > PIECE
+    except (OSError, AttributeError):
+        large = False
+    if large and BY_SYSTEM:
+        copy_rest(source, fd, content.tell())
+        return
+    for piece in pieces_of(content):
+        write_all(fd, piece)

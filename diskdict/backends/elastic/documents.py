@@ -13,8 +13,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, cast
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.errors import CorruptValueError
 from diskdict.escapes import escaped, unescaped
 from diskdict.messages import Listed

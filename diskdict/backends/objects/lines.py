@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.errors import CorruptValueError
 from diskdict.store import NEVER, Record, Stat
 

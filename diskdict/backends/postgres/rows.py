@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
-from zlib import crc32
 
 from diskdict.backends.postgres.columns import indexed, searchable
+from diskdict.checksums import crc32
 from diskdict.errors import LimitError
 from diskdict.escapes import escaped, unescaped
 from diskdict.messages import Listed

@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Final, NamedTuple, cast
-from zlib import crc32
 
+from diskdict.checksums import crc32
 from diskdict.errors import CorruptValueError
 from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Stat
 
