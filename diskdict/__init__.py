@@ -42,24 +42,44 @@ from diskdict.together import Entry
 
 if TYPE_CHECKING:
     from diskdict import ids
-    from diskdict.blobs import BlobStore, open_blobs
+    from diskdict.blobs import (
+        VALID_KEY_RE,
+        VALID_KEY_REGEXP,
+        BlobStore,
+        Cached,
+        Compressed,
+        HashIds,
+        Prefixed,
+        ReadOnly,
+        Signed,
+        UrlEncodedKeys,
+        UuidIds,
+        open_blobs,
+    )
+    from diskdict.blobs.encrypted import Encrypted as Encrypted
     from diskdict.kv.kvstore import KVStore
     from diskdict.kv.moving import migrate_store, migrate_store_sync
     from diskdict.queues.asynchronous import AsyncDurableQueue
     from diskdict.queues.tasks import QueueShutDown
 else:
+    _BLOBS = (
+        "BlobStore Cached Compressed HashIds Prefixed ReadOnly Signed UrlEncodedKeys UuidIds "
+        "VALID_KEY_RE VALID_KEY_REGEXP open_blobs"
+    )
     _WHEN_ASKED = {
         "AsyncDurableQueue": "diskdict.queues.asynchronous",
-        "BlobStore": "diskdict.blobs",
+        **dict.fromkeys(_BLOBS.split(), "diskdict.blobs"),
         "ids": "diskdict.ids",
         "KVStore": "diskdict.kv.kvstore",
         "migrate_store": "diskdict.kv.moving",
         "migrate_store_sync": "diskdict.kv.moving",
-        "open_blobs": "diskdict.blobs",
         "QueueShutDown": "diskdict.queues.tasks",
     }
 
     def __getattr__(name: str) -> object:
+        if name == "Encrypted":
+            # Not in `__all__`: `from diskdict import *` needs no extra.
+            return importlib.import_module("diskdict.blobs.encrypted").Encrypted
         if name not in _WHEN_ASKED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         # asyncio and streams take longer to load than all else, and most have no need of them.
@@ -71,11 +91,15 @@ else:
 __all__ = [
     "FOREVER",
     "NOT_SET",
+    "VALID_KEY_RE",
+    "VALID_KEY_REGEXP",
     "AsyncDurableQueue",
     "BlobStore",
     "CacheStats",
+    "Cached",
     "ClosedError",
     "Codec",
+    "Compressed",
     "ConflictError",
     "CorruptValueError",
     "Counts",
@@ -93,6 +117,7 @@ __all__ = [
     "Entry",
     "FlushQueue",
     "FormatError",
+    "HashIds",
     "Info",
     "InvalidKeyError",
     "InvalidValueError",
@@ -103,14 +128,19 @@ __all__ = [
     "Limits",
     "LockUnsupportedError",
     "Migrated",
+    "Prefixed",
     "Problem",
     "QueueShutDown",
+    "ReadOnly",
     "ReadOnlyError",
     "Report",
     "ShutDown",
+    "Signed",
     "Stats",
     "StoreLockedError",
     "SyncKVStore",
+    "UrlEncodedKeys",
+    "UuidIds",
     "VerificationError",
     "get_instance",
     "ids",

@@ -8,8 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from diskdict import BlobStore
-from diskdict.blobs import Compressed, HashIds, Prefixed
+from diskdict import BlobStore, Compressed, HashIds, Prefixed
 
 
 class Archive:

@@ -7,8 +7,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from diskdict import BlobStore, VerificationError
-from diskdict.blobs.encrypted import Encrypted
+from diskdict import BlobStore, Encrypted, VerificationError
 
 
 def rotate(files: Encrypted) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clocks import Clock
 
-from diskdict import FOREVER, NOT_SET, InvalidKeyError, InvalidValueError, KeyNotFoundError
+from diskdict import FOREVER, NOT_SET, ClosedError, InvalidKeyError, InvalidValueError, KeyNotFoundError
 from diskdict.blobs import Blobs
 
 LARGE = bytes(range(256)) * 5_000
@@ -255,6 +255,29 @@ class BlobContract:
         with pytest.raises(FileNotFoundError):
             blobs.put_file("c", source)
         assert blobs.keys() == ["a", "b"]
+
+    def test_closed(self, blobs: Blobs, tmp_path: Path) -> None:
+        """Closing twice is closing once, and all else is a ClosedError then."""
+        (tmp_path / "file").write_bytes(b"x")
+        blobs.put("a", b"1")
+        blobs.close()
+        blobs.close()
+
+        for use in (
+            lambda: blobs.get("a"),
+            lambda: blobs.put("a", b"2"),
+            lambda: blobs.put_file("a", tmp_path / "file", move=True),
+            lambda: blobs.open("a"),
+            lambda: blobs.delete("a"),
+            lambda: "a" in blobs,
+            lambda: blobs.keys(),
+            lambda: blobs.copy("a", "b"),
+            lambda: blobs.move("a", "b"),
+            lambda: blobs.size("a"),
+        ):
+            with pytest.raises(ClosedError):
+                use()
+        assert (tmp_path / "file").read_bytes() == b"x"
 
     def test_threads_see_no_torn_value(self, blobs: Blobs) -> None:
         """Readers beside writers have one of the values whole."""

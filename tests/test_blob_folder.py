@@ -271,7 +271,10 @@ def test_memory_of_any_shape(blobs: BlobStore, data: memoryview) -> None:
 
 
 def test_targets(blobs: BlobStore, tmp_path: Path) -> None:
-    """A link leads to the file that is replaced, a pipe is written to, a folder and a closed place are errors."""
+    """A link leads to the file that is replaced, a pipe is written to, a folder and a closed place are errors.
+
+    A path may be bytes, as for `open`.
+    """
     blobs.put("a", LARGE)
     real, link, pipe = tmp_path / ("n" * 255), tmp_path / "link", tmp_path / "pipe"
     real.write_bytes(b"old")
@@ -287,6 +290,9 @@ def test_targets(blobs: BlobStore, tmp_path: Path) -> None:
     blobs.get_file("a", pipe)
     reader.join()
     assert taken == [LARGE]
+    blobs.put_file("b", os.fsencode(real))  # type: ignore[arg-type]
+    blobs.get_file("b", os.fsencode(real))  # type: ignore[arg-type]
+    assert real.read_bytes() == LARGE
     with pytest.raises(IsADirectoryError):
         blobs.get_file("a", tmp_path)
     with pytest.raises(FileNotFoundError):

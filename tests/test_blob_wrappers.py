@@ -604,6 +604,12 @@ def test_each_wrapper_can_be_pickled_and_sets_the_default_below(
         assert again.info("a").expires_at == clock.now + 50
 
 
+def test_ids_are_functions() -> None:
+    """What cannot make a key is refused when the store is made."""
+    with pytest.raises(TypeError, match="ids is a function"):
+        BlobStore("memory:", ids="sha256")  # type: ignore[arg-type]
+
+
 def test_ids_are_named() -> None:
     """The functions that make keys are those that a URL can name."""
     assert {name: getattr(ids, name) for name in ids.BY_NAME} == ids.BY_NAME

@@ -33,7 +33,8 @@ class TestFolder(BlobContract):
     def blobs(self, tmp_path: Path, clock: Clock) -> Iterator[Blobs]:
         with BlobStore(tmp_path / "blobs", clock=clock) as blobs:
             yield blobs
-            assert blobs._over.verify().ok
+        with BlobStore(tmp_path / "blobs", clock=clock) as again:
+            assert again._over.verify().ok
 
 
 class TestDurableFolder(BlobContract):

@@ -262,6 +262,13 @@ def test_open_blobs_refuses_what_it_does_not_know(url: str, bad: str, told: str,
     open_blobs(url).close()
 
 
+def test_what_is_no_url_is_refused(tmp_path: Path) -> None:
+    """A path that is no str is for BlobStore."""
+    with pytest.raises(TypeError, match="BlobStore takes paths"):
+        open_blobs(tmp_path)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("bad", ["memory:?perm=0600", "memory:?colour=red", "memory:x", "gopher://host/x"])
 def test_open_blobs_elsewhere(bad: str) -> None:
     """What is for folders alone is for folders alone."""

@@ -48,6 +48,18 @@ import diskdict
 print(*sorted(set(sys.modules) - before))
 """
 
+ALL_ALONE = (
+    IMPORT_ALONE
+    + """
+from diskdict import *
+print(Signed(BlobStore("memory:"), bytes(16)).put("a", b"signed with no extra"))
+try:
+    diskdict.Encrypted
+except ImportError as error:
+    print(error)
+"""
+)
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
@@ -96,6 +108,14 @@ def test_import_needs_no_extra_and_loads_nothing_heavy() -> None:
 
     assert "diskdict" in loaded
     assert not loaded & HEAVY
+
+
+def test_every_name_needs_no_extra_but_encryption() -> None:
+    """All that a star brings is there with the requirements alone; Encrypted names the extra that it needs."""
+    *_, signed, encrypted = run("-c", ALL_ALONE, *sorted(REQUIRED)).splitlines()
+
+    assert signed == "a"
+    assert encrypted == "encryption needs the extra: pip install 'diskdict-store[encryption]'"
 
 
 def run(*arguments: str) -> str:

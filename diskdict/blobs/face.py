@@ -76,7 +76,7 @@ class Blobs(Layer):
             if move:
                 raise ValueError("move=True moves a file by its path; this is a stream")
             return self._put_stream(key, cast(BinaryIO, source), ttl_secs, metadata)
-        path = os.fspath(source)
+        path = os.fsdecode(source)
         with open(path, "rb", buffering=0) as content:
             if not move:
                 return self._put_stream(key, content, ttl_secs, metadata)
@@ -132,7 +132,7 @@ class Blobs(Layer):
             if hasattr(target, "write"):
                 copy_stream(content, cast(Sink, target))
             else:
-                write_file(os.fspath(target), content)
+                write_file(os.fsdecode(target), content)
         return key
 
     def open(self, key: str, mode: str = "rb", ttl_secs: TtlSecs = None) -> BinaryIO:

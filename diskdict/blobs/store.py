@@ -125,11 +125,13 @@ class BlobStore(Blobs):
         **folder: Unpack[FolderOptions],
     ) -> None:
         self._rule = rule_of(keys)
+        if not callable(ids):
+            raise TypeError(f"ids is a function, as those of diskdict.ids, not {ids!r}")
         self._ids = ids
         self._url = url
         self._default_ttl: TtlSecs = NOT_SET
         self.default_ttl_secs = default_ttl_secs
-        self._where = where if isinstance(where, Store) else os.fspath(where)
+        self._where = where if isinstance(where, Store) else os.fsdecode(where)
         self._limits = checked(limits)
         self._options = folder
         self._clock = clock

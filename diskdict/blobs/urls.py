@@ -78,6 +78,8 @@ def open_blobs(url: str) -> Blobs:
     'any text, at all'
     ['tmp%2Fany%20text%2C%20at%20all']
     """
+    if not isinstance(url, str):
+        raise TypeError(f"a URL is a str, not {url!r}; BlobStore takes paths")
     place, _, query = url.partition("?")
     scheme = scheme_of(place)
     if "#" in url:
