@@ -11,7 +11,7 @@ from diskdict.applying import STAGED, apply, is_made
 from diskdict.attributes import STRIPPED, Attributes, describe, is_stripped
 from diskdict.journal import Change, Move, Place, Remove
 from diskdict.layout import DATA
-from diskdict.store import NEVER
+from diskdict.store import ABSENT, NEVER, OnlyIf
 from diskdict.taking import FolderTaking, FolderUpload
 from diskdict.uploads import Located, Source
 
@@ -72,6 +72,8 @@ class FolderStreaming(FolderTaking, Located):
         key: str,
         expires: float,
         meta: str | None,
+        created: float | None,
+        only_if: OnlyIf,
         instead_of: Source | None,
     ) -> int | None:
         with self._lock:
@@ -86,13 +88,17 @@ class FolderStreaming(FolderTaking, Located):
             known = index.loaded and key not in index.rows and not self.files.companions.sidecars
             old = None if known else self._find(key)
             live = old if old is not None and old.expires > now else None
+            if only_if is not None and only_if != (ABSENT if live is None else live.version):
+                return None
             if self.limits.total_bytes is not None:
                 self._make_room(key, upload.length)
             if expires != NEVER:
                 self._expect_expiry()
             version = self.ledger.next()
-            order, created = version, now if source is None else source.created
-            if source is None and live is not None and live.order < STRIPPED:
+            order, created = version, now if created is None else created
+            if source is not None:
+                created = source.created
+            elif live is not None and live.order < STRIPPED:
                 order, created = live.order, live.created
             spelling = None if live is None else live.spelling
             new = Attributes(order, created, expires, version, upload.length, upload.checksum, meta or None, spelling)

@@ -17,7 +17,7 @@ from diskdict.checksums import crc32
 from diskdict.copying import BY_SYSTEM, Summed, copy_summed
 from diskdict.files import READ_WRITE_NEW, write_all
 from diskdict.layout import TMP
-from diskdict.store import NEVER
+from diskdict.store import NEVER, OnlyIf
 from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
 
@@ -108,10 +108,12 @@ class FolderUpload(Upload):
         *,
         expires: float = NEVER,
         meta: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         try:
-            version = self._store.place(self, key, expires, meta, instead_of)
+            version = self._store.place(self, key, expires, meta, created, only_if, instead_of)
             self._finished = version is not None
             return version
         finally:
@@ -199,6 +201,8 @@ class FolderTaking(FolderUpkeep, Uploading):
         key: str,
         expires: float,
         meta: str | None,
+        created: float | None,
+        only_if: OnlyIf,
         instead_of: Source | None,
     ) -> int | None:
         """Make an upload the value of a key, as `Upload.finish` says."""

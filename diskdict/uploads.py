@@ -7,7 +7,7 @@ import os
 from typing import BinaryIO, Final, NamedTuple
 
 from diskdict.errors import ConflictError
-from diskdict.store import NEVER, Record, Store
+from diskdict.store import NEVER, OnlyIf, Record, Store
 
 _PIECE: Final = 1 << 18
 _IN_MEMORY: Final = 1 << 20
@@ -57,11 +57,14 @@ class Upload(abc.ABC):
         *,
         expires: float = NEVER,
         meta: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
-        """Make it the payload of a key, as `Store.put` does, and remove `instead_of` in the same moment.
+        """Make it the payload of a key, as `Store.put` does, or with `instead_of` remove that in the same moment.
 
-        Returns the version, or None where `instead_of` was changed or removed; then nothing has been.
+        `created` and `only_if` are those of `Store.put`, and for what replaces nothing. Returns the version, or None
+        where `only_if` did not hold, or `instead_of` was changed or removed; then nothing has been.
         """
 
     @abc.abstractmethod
@@ -108,13 +111,15 @@ class Gathered(Upload):
         *,
         expires: float = NEVER,
         meta: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         self._pieces.seek(0)
         with self._pieces:
             payload = self._pieces.read()
         if instead_of is None:
-            return self._store.put(key, payload, expires=expires, meta=meta)
+            return self._store.put(key, payload, expires=expires, meta=meta, created=created, only_if=only_if)
         return take_place(self._store, key, payload, expires, meta, instead_of)
 
     def discard(self) -> None:

@@ -87,12 +87,3 @@ def test_what_is_for_dicts_is_refused(blobs: Path, command: list[str]) -> None:
     assert "kind 'blobs'" in said.err
     with BlobStore(blobs, keys="extended") as store:
         assert store.keys() == ["img/logo.png", "empty", "short"]
-
-
-def test_migrate_says_what_it_does_not_copy(blobs: Path, tmp_path: Path) -> None:
-    """The kind, and that it is not copied."""
-    said = run_here("migrate", blobs, tmp_path / "other", store="unused")
-
-    assert said.code == USAGE
-    assert "kind 'blobs' is not copied" in said.err
-    assert not (tmp_path / "other").exists()

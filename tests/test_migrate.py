@@ -6,6 +6,8 @@ import faulthandler
 import json
 import math
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import Clock
+from moto_server import Bucket, s3_server
 from postgres_server import PostgresServer, server_or_skip
 from redis_server import Server, require_redis
 from serving import served
 from shell import Said, run_here, start
 from tallies import Announce
 
-from diskdict import DiskDict, Entry, KVStore, open_store
+from diskdict import BlobStore, DiskDict, Entry, KVStore, open_store
+from diskdict.migrate import Migrated, migrate
 
 Dict = DiskDict[object, object]
 Place = Callable[[], str]
@@ -303,3 +308,231 @@ def test_migrations_that_are_killed_often(folder: Path, tmp_path: Path, place: P
     """The same with more keys and many kills."""
     faulthandler.cancel_dump_traceback_later()  # it would end the run after two minutes
     there_and_back_killed(folder, tmp_path, place(), keys=5_000, kills=40)
+
+
+# ---- files by key
+
+LARGE = 5 << 20
+"""Bytes that go as a stream."""
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield Bucket(endpoint, "bucket")
+
+
+@pytest.fixture(params=["folder", "postgres", "redis", "bucket"])
+def blob_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for files by key that is empty."""
+    if request.param == "folder":
+        return str(tmp_path / "there")
+    server = request.getfixturevalue(request.param)
+    if isinstance(server, Bucket):
+        return server.url(f"migrated{next(_numbers)}")
+    if isinstance(server, PostgresServer):
+        return server.url(table=f"migrated{next(_numbers)}")
+    return f"{server.url}/0?prefix=migrated{next(_numbers)}:"
+
+
+def blobs_in(folder: Path, number: int) -> Path:
+    """Fill a folder with files, each seventh a large one, some of which expire or have metadata."""
+    content = random.Random(number).randbytes(LARGE)
+    with BlobStore(folder, keys="extended") as blobs:
+        for each in range(number):
+            key, size = f"a file/{each * 7919 % number}", LARGE if each % 7 == 3 else each
+            blobs.put(
+                key, content[-size or LARGE :], 1e6 if each % 3 else None, metadata={"n": each} if each % 2 else None
+            )
+        blobs.put("empty", b"", metadata={"none": True})
+        blobs.store.put("created", b"long ago", created=1_000.5)
+    return folder
+
+
+def rows(place: Path | str) -> list[tuple[object, ...]]:
+    """Return all that is known of files by key, and what they hold."""
+    with BlobStore(place, keys="extended") as blobs:
+        return [
+            (key, blobs.get(key), found.created_at, found.expires_at and round(found.expires_at), found.metadata)
+            for key in blobs
+            for found in [blobs.info(key)]
+        ]
+
+
+def test_files_by_key_there_and_back(folder: Path, tmp_path: Path, blob_place: str) -> None:
+    """All of each comes over and back in order, large ones too; again, nothing is copied."""
+    before = rows(blobs_in(folder, 8))
+
+    assert counts(folder, blob_place) == (10, 0, 0)
+    assert rows(blob_place) == before
+    assert counts(folder, blob_place) == (0, 10, 0)
+    assert counts(blob_place, tmp_path / "back", "--codec", "bytes") == (10, 0, 0)
+    assert rows(tmp_path / "back") == before
+    assert counts(blob_place, tmp_path / "back") == (0, 10, 0)
+    assert (tmp_path / "back" / "diskdict.json").read_bytes() == (folder / "diskdict.json").read_bytes()
+    assert run_here("verify", store=tmp_path / "back").code == 0
+
+
+@pytest.mark.parametrize("size", [10, LARGE])
+@pytest.mark.parametrize("mode", ["error", "skip", "overwrite"])
+def test_on_conflict_of_files_by_key(mode: str, size: int, folder: Path, tmp_path: Path) -> None:
+    """A file of the same length with other content ends it, is left, or is overwritten where it is."""
+    for path, contents in ((folder, {"a": b"1", "b": b"2"}), (tmp_path / "target", {"b": b"3", "a": b"1"})):
+        with BlobStore(path) as blobs:
+            for key, content in contents.items():
+                blobs.put(key, content * size)
+
+    said = migrated(folder, tmp_path / "target", "--on-conflict", mode, "--json")
+
+    assert said.code == (mode == "error")
+    assert (said.err == "diskdict: key 'b' exists already\n") == (mode == "error")
+    if mode != "error":
+        assert json.loads(said.out) == {"copied": mode == "overwrite", "there": 1, "skipped": mode == "skip"}
+    with BlobStore(tmp_path / "target") as blobs:
+        assert [(key, blobs.get(key)[-1:]) for key in blobs] == [
+            ("b", b"2" if mode == "overwrite" else b"3"),
+            ("a", b"1"),
+        ]
+
+
+def test_other_terms_of_a_large_file_are_another_value(folder: Path, tmp_path: Path) -> None:
+    """The same content with other metadata, or for another time, is not taken to be there."""
+    for path, metadata, ttl in ((folder, {"n": 1}, None), (tmp_path / "m", {}, None), (tmp_path / "t", {"n": 1}, 60)):
+        with BlobStore(path) as blobs:
+            blobs.put("a", bytes(LARGE), ttl, metadata=metadata)
+
+    for path in (tmp_path / "m", tmp_path / "t"):
+        assert migrated(folder, path).code == 1
+        assert counts(folder, path, "--on-conflict", "overwrite") == (1, 0, 0)
+        with BlobStore(path) as blobs:
+            assert (blobs.info("a").metadata, blobs.info("a").expires_at) == ({"n": 1}, None)
+
+
+def test_large_files_have_what_time_is_left(folder: Path, tmp_path: Path) -> None:
+    """Whatever the clocks say, as for other keys; what has expired is not there to be copied."""
+    here, there = Clock(), Clock()
+    there.now += 1_000
+    with BlobStore(folder, clock=here) as one, BlobStore(tmp_path / "target", clock=there) as other:
+        one.put("a", bytes(LARGE), 60)
+        one.put("b", bytes(LARGE), 1)
+        here.tick(1)
+
+        assert migrate(one.store, other.store, streams=True) == Migrated(1, 0, 0)
+        assert other.info("a").expires_at == there.now + 59
+
+
+def test_files_by_key_stay_what_they_are(folder: Path, tmp_path: Path, place: Place) -> None:
+    """No other kind of folder, no file, and no server that is taken for another, gets or gives them."""
+    blobs_in(folder, 3)
+    with Dict(tmp_path / "dict") as d:
+        d["a"] = 1
+    url = place()
+    counts(folder, url)
+
+    for source, target, told in (
+        (folder, tmp_path / "dict", "different codecs"),
+        (tmp_path / "dict", folder, "different codecs"),
+        (folder, tmp_path / "one.json", "one file"),
+        (url, tmp_path / "back", "--codec"),
+    ):
+        said = migrated(source, target)
+        assert (said.code, said.out, told in said.err) == (2, b"", True), said
+    assert not (tmp_path / "one.json").exists()
+
+
+def test_commands_on_files_by_key_of_a_server(folder: Path, tmp_path: Path, place: Place) -> None:
+    """With --codec bytes what reads and removes them works, and what would put them there is refused."""
+    counts(blobs_in(folder, 4), url := place())
+
+    def said(*arguments: str, code: int = 0) -> Said:
+        found = run_here(*arguments, "--codec", "bytes", store=url)
+        assert found.code == code, found
+        return found
+
+    assert said("get", "created").out == b"long ago"
+    assert said("get", "empty").out == b""
+    assert said("keys").out.splitlines()[-2:] == [b"empty", b"created"]
+    assert json.loads(said("info", "empty", "--json").out)["metadata"] == {"none": True}
+    said("del", "empty")
+    said("expire", "created", "100")
+    assert said("stats").out == b"keys  5\n"
+    assert "BlobStore" in said("set", "new", "--raw", code=2).err
+    assert "files by key" in run_here("keys", "--codec", "bytes", store=tmp_path / "none").err
+
+
+def kill_when(reached: Callable[[], bool], source: Path | str, target: Path | str) -> bool:
+    """Kill a migration of files by key at this moment; return whether it was still under way."""
+    with start("migrate", source, target, "--codec", "bytes", "--batch-size", "2", store=None) as child:
+        while child.poll() is None and not reached():
+            time.sleep(0.001)
+        child.kill()
+    return child.returncode != 0
+
+
+def completed(source: Path | str, target: Path | str, number: int) -> None:
+    """Run a migration that was killed again, and see that it has all keys and had some."""
+    copied, there, skipped = counts(source, target, "--codec", "bytes")
+    assert (copied + there, skipped) == (number, 0)
+    assert there
+
+
+def files_there_and_back_killed(folder: Path, tmp_path: Path, url: str, number: int) -> None:
+    """Kill migrations of files by key, also in the middle of a large one, and compare what comes back in the end."""
+    before = rows(blobs_in(folder, number))
+    back = tmp_path / "back"
+    with closing(open_store(url, codec="bytes")) as store:
+        for source, target, reached in (
+            (folder, url, lambda: store.count() >= number // 2),
+            (url, back, lambda: kept(back) >= number // 2),
+            (url, back, lambda: any(back.glob("tmp/*"))),
+        ):
+            assert kill_when(reached, source, target)
+            if target == url:
+                completed(folder, url, number + 2)
+    completed(url, back, number + 2)
+    assert rows(back) == before
+    assert run_here("verify", store=back).code == 0
+
+
+def test_files_by_key_that_are_killed_on_their_way(folder: Path, tmp_path: Path, redis: Server) -> None:
+    """Run again, they complete: nothing of a large one is there before all of it is."""
+    files_there_and_back_killed(folder, tmp_path, f"{redis.url}/0?prefix=migrated{next(_numbers)}:", 22)
+
+
+@pytest.mark.torture
+def test_files_by_key_that_are_killed_often(folder: Path, tmp_path: Path, place: Place) -> None:
+    """The same with more of them, on each kind of server."""
+    files_there_and_back_killed(folder, tmp_path, place(), 60)
+
+
+GROWTH = """
+import resource, sys
+from diskdict.cli import main
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+assert main(["migrate", sys.argv[1], sys.argv[2]]) == 0
+before = peak()
+assert main(["migrate", sys.argv[3], sys.argv[4]]) == 0
+assert main(["migrate", sys.argv[3], sys.argv[4]]) == 0
+print(peak() - before)
+"""
+
+
+def test_memory_does_not_grow_with_what_is_migrated(tmp_path: Path) -> None:
+    """A file of 48 MiB, and many that are as large together, go over and are compared in less than 16 MiB."""
+    with BlobStore(tmp_path / "small") as blobs:
+        blobs.put("a", bytes(6 << 20))
+    with BlobStore(tmp_path / "large") as blobs, open(tmp_path / "file", "wb") as file:
+        file.truncate(48 << 20)
+        blobs.put_file("a", tmp_path / "file")
+        for number in range(24):
+            blobs.put(str(number), bytes(2 << 20))
+
+    arguments = [tmp_path / name for name in ("small", "small.copy", "large", "large.copy")]
+    done = subprocess.run([sys.executable, "-c", GROWTH, *arguments], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout.splitlines()[-1]) < 16 << 10

@@ -10,7 +10,7 @@ from typing import cast
 from diskdict import DiskDict, FormatError, manifest, open_store
 from diskdict.backends import BACKENDS, scheme_of
 from diskdict.cli.failures import UsageError
-from diskdict.cli.parsing import Options, store_of
+from diskdict.cli.parsing import BYTES, Options, store_of
 from diskdict.core import StoreDict
 from diskdict.disk import absolute
 from diskdict.files import Folder as OpenFolder
@@ -102,27 +102,40 @@ def store_at(options: Options, place: str, codec: str, *, create: bool) -> Store
     path = file_of(place, create=create)
     if path is None:
         return open_store(place, codec=codec)
+    if codec == BYTES:
+        raise UsageError(f"{place}: files by key are in a folder or on a server, and this is one file")
     from diskdict.backends.jsonfile.store import JsonFileStore
 
     return JsonFileStore(path, codec=codec, timeout=options.timeout)
 
 
 def _dict(options: Options, *, create: bool = False) -> Dict:
-    return StoreDict(store_at(options, store_of(options), options.codec, create=create), codec=options.codec)
+    place = store_of(options)
+    if options.codec != BYTES:
+        return StoreDict(store_at(options, place, options.codec, create=create), codec=options.codec)
+    if create:
+        raise _not_put_here(place)
+    from diskdict.blobs.store import Exact
+
+    return StoreDict(store_at(options, place, BYTES, create=False), codec=Exact())
 
 
 def _folder(options: Options, path: str, *, readonly: bool = False, create: bool = False) -> Folder:
     found = manifest_of(path)
     if found is not None and found.kind == "blobs":
         if create:
-            raise UsageError(
-                f"{path} has files by key (kind 'blobs'), which BlobStore puts there and this command does not"
-            )
+            raise _not_put_here(path)
         return _blobs(options, path, readonly=readonly)
+    if options.codec == BYTES:
+        raise UsageError(f"{path}: no store of files by key is here")
     try:
         return DiskDict(path, codec=options.codec, readonly=readonly, create=create, timeout=options.timeout)
     except FileNotFoundError:
         raise UsageError(f"{path}: no store is here") from None
+
+
+def _not_put_here(place: str) -> UsageError:
+    return UsageError(f"{place} has files by key (kind 'blobs'), which BlobStore puts there and this command does not")
 
 
 def _blobs(options: Options, path: str, *, readonly: bool) -> Folder:

@@ -9,7 +9,7 @@ from diskdict.backends.file import FolderStore
 from diskdict.cli import printing
 from diskdict.cli.access import codec_hint, folder_of, manifest_of, store_at
 from diskdict.cli.failures import FINE, UsageError
-from diskdict.cli.parsing import Commands, Options, add_json, add_timeout, count
+from diskdict.cli.parsing import BYTES, CODECS, Commands, Options, add_json, add_timeout, count
 from diskdict.cli.screen import bar
 from diskdict.compression import compression_behind, split
 from diskdict.disk import absolute
@@ -18,6 +18,8 @@ from diskdict.migrate import migrate as copy
 from diskdict.store import Store
 
 KINDS = ("dict", "datastore", "kv")
+BLOBS = "blobs"
+"""The kind of folders of files by key. Their codec tells them from all others, so that nobody has to name it."""
 
 
 def add(commands: Commands) -> None:
@@ -34,7 +36,7 @@ def add(commands: Commands) -> None:
         help="what to do with keys that have another value there; error unless said",
     )
     parser.add_argument("--batch-size", type=count, default=100, metavar="N", help="copy N keys at a time; 100")
-    parser.add_argument("--codec", choices=("json", "raw", "pickle"), help="that of the values, where no folder tells")
+    parser.add_argument("--codec", choices=CODECS, help="that of the values, where no folder tells")
     parser.add_argument("--kind", choices=KINDS, help="what a new folder is for, where the source does not tell")
     add_timeout(parser)
     add_json(parser)
@@ -47,7 +49,8 @@ def migrate(options: Options) -> int:
     if source is None and folder_of(options.source) is not None:
         raise UsageError(f"{options.source}: no store is here")
     there, here = _codecs(options, source, target)
-    kind = (source and source.kind) or options.kind or (target and target.kind) or "dict"
+    told = BLOBS if options.codec == BYTES else options.kind
+    kind = (source and source.kind) or told or (target and target.kind) or "dict"
     with (
         codec_hint(),
         closing(_opened(options, options.source, kind, there, readonly=True)) as first,
@@ -62,6 +65,7 @@ def migrate(options: Options) -> int:
             on_conflict=options.on_conflict,
             progress=told,
             compressions=compressions,
+            streams=kind == BLOBS,
         )
     printing.answer(done._asdict(), as_json=options.json)
     return FINE
@@ -73,7 +77,7 @@ def _manifest(place: str) -> Manifest | None:
     if path is None:
         return None
     found = manifest_of(path)
-    if found is not None and found.kind not in KINDS:
+    if found is not None and found.kind not in (*KINDS, BLOBS):
         raise UsageError(f"{place}: a store of kind {found.kind!r} is not copied by this command")
     return found
 
@@ -103,5 +107,8 @@ diskdict migrate inventory /other/disk/inventory
 diskdict migrate inventory inventory.json
 diskdict migrate inventory postgresql://me@db.example/shop
 diskdict migrate 'redis://localhost/0?prefix=app:' inventory --on-conflict skip --json
+diskdict migrate uploads 's3://my-bucket/uploads?region=eu-central-1'
+diskdict migrate redis://localhost/0 uploads --codec bytes
 Values, order, expiry, metadata and time of creation are those of the source, which is not to be changed meanwhile.
-Stopped half-way, it completes when it is run again. A password is better in ~/.pgpass than in a command."""
+Stopped half-way, it completes when it is run again. A password is better in ~/.pgpass than in a command.
+Files by key go as streams; that a server has them, which a folder tells, is said with --codec bytes."""

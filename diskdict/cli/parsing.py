@@ -18,6 +18,9 @@ Run = Callable[[Options], int]
 Ttl = float | Literal[Mark.FOREVER]
 
 STORE: Final = "DISKDICT_STORE"
+BYTES: Final = "bytes"
+CODECS: Final = ("json", "raw", "pickle", BYTES)
+"""What the values of a store are written by, the last of which is for files by key."""
 
 _ABOUT: Final = "A dict that lives in a folder, one readable file per key."
 _AFTER: Final = """\
@@ -112,9 +115,10 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
     """Add the options of opening a store."""
     parser.add_argument(
         "--codec",
-        choices=("json", "raw", "pickle"),
+        choices=CODECS,
         default="json",
-        help="what the store was made with, json unless said; pickle runs code when a value is read",
+        help="what the store was made with, json unless said; pickle runs code when a value is read, bytes is for"
+        " files by key on a server",
     )
     add_timeout(parser)
 
