@@ -80,6 +80,9 @@ class Server:
         self.options = options
         self._environment = {} if clock is None else {"LD_PRELOAD": str(_shim(folder)), "CLOCK_FILE": str(clock)}
         given = {"port": self.port, "dir": folder, "bind": "127.0.0.1", "save": "", "appendonly": "no", **options}
+        if clock is not None:
+            # It waits until a time of the wall clock: with one that stands still that has passed, and the thread spins.
+            given["jemalloc_bg_thread"] = "no"
         lines = [f"{name.replace('_', '-')} {EMPTY if value == '' else value}\n" for name, value in given.items()]
         (folder / "redis.conf").write_text("".join(lines))
         self._process: subprocess.Popen[bytes] | None = None
