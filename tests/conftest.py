@@ -24,6 +24,7 @@ from tallies import Announce, tally
 from diskdict.attributes import supported
 
 if TYPE_CHECKING:
+    from postgres_server import PostgresServer
     from xdist.workermanage import WorkerController
 
 pytest.register_assert_rewrite("store_contract", "mapping_contract", "queue_contract")
@@ -110,6 +111,12 @@ def without_attributes(_ramfs: Path | None, tmp_path: Path, monkeypatch: pytest.
     base.mkdir()
     yield base
     shutil.rmtree(base)
+
+
+@pytest.fixture(scope="session")
+def postgres(announce: Announce) -> Iterator[PostgresServer]:
+    """A server for all who neither end it nor depend on a disk, as all of it is faster without; each has its tables."""
+    yield from import_module("postgres_server").server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from clocks import Clock
 from hosting import SharedClock
-from postgres_server import PostgresServer, server_or_skip
 from redis_server import Server, require_redis
 from store_contract import in_threads
 from tallies import Announce
@@ -37,11 +36,6 @@ def redis(tmp_path_factory: pytest.TempPathFactory, wall: SharedClock, announce:
     require_redis(announce)
     with Server(tmp_path_factory.mktemp("redis"), clock=wall.path) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture

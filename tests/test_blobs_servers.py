@@ -13,7 +13,7 @@ from clocks import Clock
 from hosting import SharedClock
 from moto_server import Bucket, s3_server
 from obstore.store import MemoryStore
-from postgres_server import PostgresServer, server_or_skip
+from postgres_server import PostgresServer
 from redis_server import Server, require_redis
 from tallies import Announce
 
@@ -22,11 +22,6 @@ from diskdict.backends.objects.store import ObjectStore
 from diskdict.blobs import Blobs
 
 _places = count()
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="module")

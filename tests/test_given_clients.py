@@ -19,7 +19,7 @@ from clocks import Clock
 from hosting import SharedClock
 from kvstore_contract import KVStoreContract, MakeKV
 from obstore.store import MemoryStore, S3Store
-from postgres_server import PostgresServer, server_or_skip
+from postgres_server import PostgresServer
 from psycopg.rows import dict_row
 from redis.backoff import NoBackoff
 from redis.cache import CacheConfig
@@ -204,11 +204,6 @@ def test_redis_clients_that_cannot_be_used(server: Server) -> None:
 
 
 # ---- PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from clocks import Clock
 from kvstore_contract import KVStoreContract, MakeKV
-from postgres_server import PostgresServer, server_or_skip
+from postgres_server import PostgresServer
 from redis_server import Server, require_redis, wait_until
 from store_contract import in_threads
 from tallies import Announce
@@ -20,11 +20,6 @@ from tallies import Announce
 from diskdict import CacheStats, KVStore, SyncKVStore, migrate_store_sync
 
 _tables = count()
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="module")

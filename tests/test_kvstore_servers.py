@@ -9,17 +9,11 @@ import pytest
 from clocks import Clock
 from hosting import Host, SharedClock, hosting
 from kvstore_contract import KVStoreContract, MakeKV
-from postgres_server import PASSWORD, USER, PostgresServer, server_or_skip
-from tallies import Announce
+from postgres_server import PASSWORD, USER, PostgresServer
 
 from diskdict import KVStore, migrate_store_sync
 
 _tables = count()
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 class TestOverPostgres(KVStoreContract):

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 from clocks import Clock
 from moto_server import Bucket, s3_server
-from postgres_server import PostgresServer, server_or_skip
+from postgres_server import PostgresServer
 from redis_server import Server, require_redis
 from serving import served
 from shell import Said, run_here, start
-from tallies import Announce
 
 from diskdict import BlobStore, DiskDict, Entry, KVStore, open_store
 from diskdict.migrate import Migrated, migrate
@@ -32,11 +31,6 @@ Place = Callable[[], str]
 """Gives the URL of an empty store on a server."""
 
 _numbers = count()
-
-
-@pytest.fixture(scope="module")
-def postgres(announce: Announce) -> Iterator[PostgresServer]:
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="module")

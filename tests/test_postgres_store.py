@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from mapping_contract import Dict, MakeDict, MappingContract
-from postgres_server import PostgresServer, server_or_skip
+from postgres_server import PostgresServer
 from store_contract import MakeStore, StoreContract
-from tallies import Announce
 
 from diskdict.backends.postgres.store import PostgresStore
 from diskdict.core import StoreDict
@@ -19,18 +18,12 @@ from diskdict.store import Store
 _tables = count()
 
 
-@pytest.fixture(scope="module")
-def server(announce: Announce) -> Iterator[PostgresServer]:
-    # Nothing here depends on a disk, and all of it is faster without.
-    yield from server_or_skip(announce, fsync="off", full_page_writes="off")
-
-
 @pytest.fixture
-def make_store(server: PostgresServer) -> Iterator[MakeStore]:
+def make_store(postgres: PostgresServer) -> Iterator[MakeStore]:
     made: list[Store] = []
 
     def make(clock: Any, **options: Any) -> Store:
-        made.append(PostgresStore(server.url(), table=f"store{next(_tables)}", clock=clock, **options))
+        made.append(PostgresStore(postgres.url(), table=f"store{next(_tables)}", clock=clock, **options))
         return made[-1]
 
     yield make
