@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -815,6 +817,16 @@ def test_create_read_delete(site: Site, clock: Clock) -> None:
     assert said(http.delete("/datastore/delete", params={"key": "=k"})) == (200, "success")
     assert said(http.delete("/datastore/delete")) == (400, "error")
     assert not site.d
+
+
+def test_dates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An answer is dated by when it was asked for, however late the timers of the server are."""
+    monkeypatch.setattr("uvicorn.server.formatdate", lambda *_, **__: "Thu, 01 Jan 2026 00:00:00 GMT")
+    with ServedDict(tmp_path / "store") as d, served_here(d) as url, client(url) as http:
+        before = time.time()
+        dates = [parsedate_to_datetime(http.get("/healthz").headers["date"]).timestamp() for _ in range(3)]
+
+        assert all(before - 1 < date <= time.time() for date in dates)
 
 
 # ---- who may ask

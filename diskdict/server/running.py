@@ -9,7 +9,10 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from functools import lru_cache
 from types import FrameType
 from typing import Final, cast
 
@@ -28,6 +31,11 @@ _GRACE: Final = 60
 """Seconds that requests which are under way may take after the signal."""
 _BACKLOG: Final = 1_024
 _DESCRIPTORS: Final = 16_384
+
+
+@lru_cache(1)
+def _dated(second: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(second, usegmt=True).encode())]
 
 
 class _Protocol(HttpToolsProtocol):
@@ -68,6 +76,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._relax()
         self._head = 0
+        # Clients set their clocks by it, and the timer by which uvicorn renews it may be late by seconds.
+        self.server_state.default_headers = _dated(int(time.time()))
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
