@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --use-pep517 --editable
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench queues blobs backends load torture tools clean
+.PHONY: help venv demo test check bench queues blobs backends load torture tools clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -27,6 +27,8 @@ help: ## show this list
 
 demo: $(VENV)/.cli ## store every named character of Unicode and look around in the folder (DEMO_DIR=folder keeps it)
 	@$(BIN)/python examples/unicode_names.py $(if $(DEMO_DIR),--dir "$(DEMO_DIR)") $(ARGS)
+
+venv: $(VENV)/.dev ## install what check and test need
 
 test: $(VENV)/.test ## run every test, with coverage
 	@$(BIN)/python -m pytest --cov --numprocesses $(WORKERS) --dist worksteal $(ARGS)
@@ -85,7 +87,8 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv $(CLEAR) $(VENV)
 	@touch $@
 
+# Who develops has what tests need: it is not installed again.
 $(VENV)/.%: setup.cfg setup.py $(VENV)/.made
 	@echo "installing .[$*] into $(VENV)"
 	@$(INSTALL) '.[$*]'
-	@touch $@
+	@touch $@ $(if $(filter dev,$*),$(VENV)/.test)
