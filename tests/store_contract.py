@@ -800,7 +800,7 @@ class StoreContract:
 
     def test_threads_count_by_version(self, store: Store) -> None:
         """Conditional puts lose no increment."""
-        rounds = 20
+        rounds = 8
         store.put("n", b"0")
 
         def count(_: int) -> None:

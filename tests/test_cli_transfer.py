@@ -112,30 +112,39 @@ def test_what_has_expired_meanwhile_is_not_stored(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (b'{"key": "b", "value": 2', "line 1003, column 24"),
-        (b'{"key": "b"}', "line 1003"),
-        (b'{"key": "b", "value": 1, "more": 2}', "line 1003"),
-        (b'{"key": 7, "value": 1}', "line 1003"),
-        (b'{"key": "=nonsense", "value": 1}', "line 1003"),
-        (b'{"key": "b", "value": 1, "expires_at": "soon"}', "line 1003"),
-        (b'{"key": "b", "value": 1, "created_at": -1}', "line 1003"),
-        (b'{"key": "b", "value": 1, "metadata": [1]}', "line 1003"),
-        (b'{"key": "b", "value": {"$tuple": 1}}', "line 1003"),
-        (b'{"key": "b", "value": "\xff"}', "line 1003, byte 24"),
-        (b'{"key": "b", "value": "' + b"x" * 200 + b'"}', "line 1003"),
-        (b"[]", "line 1003"),
-        (b"{" * 100_000, "line 1003"),
+        (b'{"key": "b", "value": 2', "line 3, column 24"),
+        (b'{"key": "b"}', "line 3"),
+        (b'{"key": "b", "value": 1, "more": 2}', "line 3"),
+        (b'{"key": 7, "value": 1}', "line 3"),
+        (b'{"key": "=nonsense", "value": 1}', "line 3"),
+        (b'{"key": "b", "value": 1, "expires_at": "soon"}', "line 3"),
+        (b'{"key": "b", "value": 1, "created_at": -1}', "line 3"),
+        (b'{"key": "b", "value": 1, "metadata": [1]}', "line 3"),
+        (b'{"key": "b", "value": {"$tuple": 1}}', "line 3"),
+        (b'{"key": "b", "value": "\xff"}', "line 3, byte 24"),
+        (b'{"key": "b", "value": "' + b"x" * 200 + b'"}', "line 3"),
+        (b"[]", "line 3"),
+        (b"{" * 100_000, "line 3"),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_its_chunk_is_not_stored(bad: bytes, told: str, folder: Path) -> None:
-    """The chunks before it are there."""
+    """Not even the good lines of it."""
     with Dict(folder, limits=Limits(value_bytes=100)):
         pass
-    many = lines_of(*(Entry(f"k{number}", number) for number in range(1001)))
 
-    said = imported("-", folder, stdin=many + bad + b"\n")
+    said = imported("-", folder, stdin=lines_of(Entry("k", 1)) + bad + b"\n")
 
     assert (said.code, told in said.err) == (2, True)
+    assert entries(folder) == []
+
+
+def test_the_chunks_before_a_bad_line_are_stored(folder: Path) -> None:
+    """The line is counted from the first of all."""
+    many = lines_of(*(Entry(f"k{number}", number) for number in range(1001)))
+
+    said = imported("-", folder, stdin=many + b"[]\n")
+
+    assert (said.code, "line 1003" in said.err) == (2, True)
     assert len(entries(folder)) == 1000
 
 
