@@ -6,6 +6,7 @@ import pickle
 import urllib.request
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from blob_contract import BlobContract
@@ -15,11 +16,14 @@ from moto_server import Bucket, s3_server
 from obstore.store import MemoryStore
 from postgres_server import PostgresServer
 from redis_server import Server, require_redis
+from serving import served_here
 from tallies import Announce
 
 from diskdict import BlobStore, KeyNotFoundError
 from diskdict.backends.objects.store import ObjectStore
 from diskdict.blobs import Blobs
+from diskdict.blobs.store import Exact
+from diskdict.server import ServedBlobs
 
 _places = count()
 
@@ -84,6 +88,19 @@ class TestRedis(OverServer):
         """The clock of the test cannot, and is that of this server anyway."""
         with BlobStore(f"{redis.url}?prefix=pickled:") as blobs:
             super().test_can_be_pickled(blobs)
+
+
+class TestServed(OverServer):
+    """A folder that another process has, by way of ``diskdict serve``."""
+
+    @pytest.fixture
+    def blobs(self, tmp_path: Path, clock: Clock) -> Iterator[Blobs]:
+        with (
+            ServedBlobs(tmp_path / "blobs", codec=Exact(), clock=clock) as folder,
+            served_here(folder) as url,
+            BlobStore(url, clock=clock) as blobs,
+        ):
+            yield blobs
 
 
 class TestBucketInMemory(BlobContract):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from serving import ask, served
 from shell import run_here
 
 from diskdict import BlobStore
@@ -76,7 +77,7 @@ def test_an_export_has_the_values(blobs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["set", "a", "1"], ["set", "a", "--raw", "x"], ["create", "a", "1"], ["import"], ["serve", "--port", "0"]],
+    [["set", "a", "1"], ["set", "a", "--raw", "x"], ["create", "a", "1"], ["import"], ["serve", "--limits", "1,2,3"]],
     ids=lambda command: command[0],
 )
 def test_what_is_for_dicts_is_refused(blobs: Path, command: list[str]) -> None:
@@ -87,3 +88,28 @@ def test_what_is_for_dicts_is_refused(blobs: Path, command: list[str]) -> None:
     assert "kind 'blobs'" in said.err
     with BlobStore(blobs, keys="extended") as store:
         assert store.keys() == ["img/logo.png", "empty", "short"]
+
+
+def test_the_folder_is_served(blobs: Path, tmp_path: Path) -> None:
+    """To other processes as files by key, to all that speak HTTP as bytes as they are; with --codec bytes a new one."""
+    escaped = b"\x1b" * 100_000
+
+    with served(blobs) as url, BlobStore(url, keys="extended") as there:
+        assert there.get("img/logo.png") == CONTENT
+        assert there.put("escaped", escaped) == "escaped"
+        with there.open("written", "wb", 1000) as file:
+            file.write(b'{"a": 1}')
+        for key, content in {"escaped": escaped, "written": b'{"a": 1}', "empty": b""}.items():
+            answer = ask("GET", url, f"/v1/keys/{key}")
+            assert (answer.content, answer.headers["content-type"]) == (content, "application/octet-stream")
+            assert there.size(key) == len(content)
+        assert ask("GET", url, "/v1/keys/escaped", headers={"Range": "bytes=99998-"}).content == b"\x1b\x1b"
+        assert ask("PUT", url, "/v1/keys/json", json={"a": 1}).status_code == 400
+    with BlobStore(blobs, keys="extended") as store:
+        assert store.keys() == ["img/logo.png", "empty", "short", "escaped", "written"]
+        assert store.get("escaped") == escaped
+        assert store.info("written").expires_at is not None
+    with served(tmp_path / "new", "--codec", "bytes") as url, BlobStore(url) as there:
+        there.put("a", b"")
+    with BlobStore(tmp_path / "new") as store:
+        assert store.get("a") == b""

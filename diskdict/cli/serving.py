@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from diskdict import Limits
-from diskdict.cli.access import codec_hint
+from diskdict.cli.access import codec_hint, manifest_of
 from diskdict.cli.failures import FINE, UsageError
-from diskdict.cli.parsing import STORE, Commands, Options, count, not_negative
+from diskdict.cli.parsing import BYTES, STORE, Commands, Options, count, not_negative
 from diskdict.cli.screen import visible
 from diskdict.datastore import LIMITS
 from diskdict.messages import LONGEST_DELAY
@@ -80,15 +80,21 @@ def _folder(path: str | None) -> str | None:
 
 
 def _opened(options: Options) -> ServedDict:
-    from diskdict.server import ServedDict, ServedObjects
+    from diskdict.blobs.store import Exact
+    from diskdict.server import ServedBlobs, ServedDict, ServedObjects
 
     if options.codec == "pickle":
         raise UsageError("a store of pickles is not served: what comes from elsewhere would run as code")
-    kind = ServedDict if options.limits is None else ServedObjects
+    place = options.store or os.environ.get(STORE) or _own_store()
+    found = manifest_of(os.fspath(place))
+    has_files = found.kind == "blobs" if found is not None else options.codec == BYTES
+    if has_files and options.limits is not None:
+        raise UsageError("--limits makes a store of JSON objects, and this one has files by key (kind 'blobs')")
+    kind = ServedBlobs if has_files else ServedDict if options.limits is None else ServedObjects
     with codec_hint():
         return kind(
-            options.store or os.environ.get(STORE) or _own_store(),
-            codec=options.codec,
+            place,
+            codec=Exact() if has_files else options.codec,
             limits=options.limits,
             durability=options.durability,
             cache_bytes=options.cache_bytes,
@@ -161,6 +167,8 @@ curl localhost:8765/v1/keys/apple
 curl -X PUT localhost:8765/v1/keys/apple --json '{"colour": "red"}'
 diskdict serve --limits 32,16384,1073741824 --port 9000
 diskdict serve --store ~/inventory --queues ~/queues --visibility 300
+diskdict serve --store ~/uploads
 diskdict serve --host 0.0.0.0 --token-file ~/token --allow-host inventory.example
+Files by key, which BlobStore("http://localhost:8765") stores and gives, pass through memory: see --max-body.
 The page is at the address that is printed. Without --store it is a store in the user's data folder.
 Ctrl-C and SIGTERM end it: what is under way is finished, then the store is closed."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from diskdict.server.application import Application, application
 from diskdict.server.running import Server, listen, run, unix_socket
-from diskdict.server.served import ServedDict, ServedObjects
+from diskdict.server.served import ServedBlobs, ServedDict, ServedObjects
 from diskdict.server.settings import Settings
 
 __all__ = [
     "Application",
+    "ServedBlobs",
     "ServedDict",
     "ServedObjects",
     "Server",

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from diskdict import jsontext
+from diskdict.blobs.store import Exact
 from diskdict.info import unpack
 from diskdict.server.problems import RequestError
 from diskdict.server.service import Service
@@ -40,6 +41,11 @@ class Opened(NamedTuple):
 def is_json(first: int, codec: str) -> bool:
     """Return whether a payload with this first byte is JSON rather than bytes as they are."""
     return codec == "json" and first in _JSON_FIRST
+
+
+def _is_escaped(first: int, codec: str) -> bool:
+    """Return whether a payload that is no JSON has one byte before the value. Files by key are as they are."""
+    return first == _ESCAPE and codec != Exact.name
 
 
 def headers_of(text: str, found: Record | Stat, now: float) -> dict[str, str]:
@@ -80,16 +86,16 @@ def answer(document: object, status: int = 200, headers: Mapping[str, str] | Non
 def whole(record: Record, codec: str, headers: dict[str, str], request: Request) -> Response:
     """Return the response with the value of a record, or with the range of its bytes that was asked for."""
     payload = record.payload
-    if is_json(payload[0], codec):
+    if payload and is_json(payload[0], codec):
         return Response(payload, 200, headers, JSON)
-    content = payload[1:] if payload[0] == _ESCAPE else payload
+    content = payload[1:] if payload and _is_escaped(payload[0], codec) else payload
     status, span = _span(request, headers, len(content))
     return Response(content[span.start : span.stop], status, headers, BYTES)
 
 
-def opened(stream: BinaryIO, stat: Stat, first: int) -> Opened:
+def opened(stream: BinaryIO, stat: Stat, first: int, codec: str) -> Opened:
     """Return a large value of bytes, by the first byte of its payload."""
-    start = int(first == _ESCAPE)
+    start = int(_is_escaped(first, codec))
     return Opened(stream, stat, start, stat.size - start)
 
 

@@ -126,7 +126,7 @@ class OneKey:
         stream, stat = self._served.stream_of(text)
         first = stream.read(1)[0]
         if not is_json(first, self._codec):
-            return opened(stream, stat, first)
+            return opened(stream, stat, first, self._codec)
         stream.close()
         return None
 

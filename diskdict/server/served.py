@@ -278,6 +278,12 @@ class ServedObjects(ServedDict):
     _kind: ClassVar[str] = "datastore"
 
 
+class ServedBlobs(ServedDict):
+    """The folder of a `BlobStore`, served: a dict of bytes."""
+
+    _kind: ClassVar[str] = "blobs"
+
+
 def _demand(holds: Holds | None, stat: Stat | None, key: object) -> None:
     if holds is not None and not holds(None if stat is None else stat.version):
         raise ConflictError(f"{key!r} is not at the version that was asked for; read it again and repeat")
