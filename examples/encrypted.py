@@ -5,18 +5,20 @@ Encryption needs the extra ``encryption``. Secrets have names; the last one writ
 
 import secrets
 import tempfile
+import time
 from pathlib import Path
 
-from diskdict import BlobStore, Encrypted, VerificationError
+from diskdict import FOREVER, BlobStore, Encrypted, VerificationError
 
 
 def rotate(files: Encrypted) -> int:
     """Write everything again, with the last secret; return how many that were. It can be repeated."""
     keys = files.keys()
     for key in keys:
-        metadata = files.info(key).metadata
+        found = files.info(key)
+        ttl = FOREVER if found.expires_at is None else max(0.0, found.expires_at - time.time())
         with files.open(key) as content:
-            files.put_file(key, content, metadata=metadata)
+            files.put_file(key, content, ttl, metadata=found.metadata)
     return len(keys)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Callable
 from typing import BinaryIO, Final, Literal, Protocol, cast
 
 from diskdict.blobs.face import Blobs
-from diskdict.blobs.sealed import Region, Sealed, buffered, length_of, sought
+from diskdict.blobs.sealed import Reader, Region, Sealed, buffered, length_of
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
 from diskdict.errors import CorruptValueError
@@ -122,36 +121,23 @@ class _CompressedDraft(Draft):
         self._draft.discard()
 
 
-class _Expanding(io.RawIOBase):
-    """A value, expanded as it is read."""
+class _Expanding(Reader):
+    """A value, expanded as it is read; `begin` gives a stream that expands it anew."""
 
-    def __init__(self, content: BinaryIO, key: str, begin: Callable[[], BinaryIO], length: int) -> None:
-        self._content, self._key, self._begin, self._length = content, key, begin, length
-        self._expanded = begin()
-        self._at = self._wanted = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._wanted
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._wanted = sought(offset, whence, self._wanted, self._length)
-        return self._wanted
+    def __init__(self, content: BinaryIO, key: str, begin: Callable[[], BinaryIO], size: int) -> None:
+        super().__init__(content, size)
+        self._key, self._begin = key, begin
+        self._expanded, self._done = begin(), 0
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        if self._wanted < self._at:
-            self._expanded, self._at = self._begin(), 0
+        if self._at < self._done:
+            self._expanded, self._done = self._begin(), 0
         with memoryview(buffer) as view:
-            while self._at < self._wanted and self._next(min(len(view), self._wanted - self._at)):
+            while self._done < self._at and self._next(min(len(view), self._at - self._done)):
                 pass
-            piece = self._next(len(view)) if self._at == self._wanted else b""
+            piece = self._next(len(view)) if self._done == self._at else b""
             view[: len(piece)] = piece
-        self._wanted += len(piece)
+        self._at += len(piece)
         return len(piece)
 
     def _next(self, most: int) -> bytes:
@@ -159,11 +145,7 @@ class _Expanding(io.RawIOBase):
             piece = self._expanded.read(most)
         except (gzip.BadGzipFile, EOFError, zlib.error, ZstdError) as error:
             raise CorruptValueError(self._key, "", f"it cannot be expanded: {error}") from None
-        self._at += len(piece)
-        if self._at > self._length or (not piece and self._at < min(self._length, self._wanted + most)):
+        self._done += len(piece)
+        if self._done > self._size or (not piece and self._done < min(self._size, self._at + most)):
             raise CorruptValueError(self._key, "", "it is not as long as it was")
         return piece
-
-    def close(self) -> None:
-        self._content.close()
-        super().close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from diskdict.blobs.face import Blobs
-from diskdict.blobs.sealed import Sealed, buffered, length_of, sought
+from diskdict.blobs.sealed import Reader, Sealed, buffered, length_of
 from diskdict.blobs.streams import Draft
 from diskdict.errors import VerificationError
 from diskdict.store import Stat
@@ -138,13 +137,13 @@ class _EncryptedDraft(Draft):
         self._draft.discard()
 
 
-class _Decrypting(io.RawIOBase):
+class _Decrypting(Reader):
     """A value, decrypted and verified piece by piece; the last piece first, so that none is missing."""
 
     def __init__(self, content: BinaryIO, key: str, pieces: _Pieces, body: int) -> None:
-        self._content, self._key, self._pieces, self._body = content, key, pieces, body
+        super().__init__(content, 0)
+        self._key, self._pieces, self._body = key, pieces, body
         self._last = -(-body // _SEALED) - 1
-        self._at = 0
         self._piece = b""
         self._number = -1
         self._load(self._last)
@@ -161,19 +160,6 @@ class _Decrypting(io.RawIOBase):
             raise VerificationError(f"the value of {self._key!r} is not what was encrypted for it") from None
         self._number = number
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = sought(offset, whence, self._at, self._size)
-        return self._at
-
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         if self._at >= self._size:
             return 0
@@ -184,7 +170,3 @@ class _Decrypting(io.RawIOBase):
             view[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
-
-    def close(self) -> None:
-        self._content.close()
-        super().close()

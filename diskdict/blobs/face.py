@@ -102,7 +102,7 @@ class Blobs(Layer):
                 draft.take(content)
                 draft.finish()
             return key
-        if isinstance(content, tempfile.SpooledTemporaryFile) or _is_file(content):
+        if _can_be_read_twice(content):
             return self._put_made(content, ttl, metadata)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as kept:
             copy_stream(content, cast(Sink, kept))
@@ -139,7 +139,8 @@ class Blobs(Layer):
         """Open a value as a binary stream, to read with ``"rb"`` or to write with ``"wb"``.
 
         What is read is the value as it is now, whatever comes after. What is written is there, whole, once the stream
-        is closed, and not at all when its ``with`` block ends by an exception, or it is never closed.
+        is closed, and not at all when its ``with`` block ends by an exception, or it is never closed. KeyError where
+        there is none to read, ValueError for another mode.
         """
         if mode == "rb":
             return self.opened(key)
@@ -244,5 +245,5 @@ def _packed(metadata: Mapping[str, object] | None) -> str | None:
     return None if metadata is None else pack(metadata) or None
 
 
-def _is_file(stream: object) -> bool:
+def _can_be_read_twice(stream: object) -> bool:
     return hasattr(stream, "seekable") and stream.seekable()

@@ -1,4 +1,4 @@
-"""What wrappers share that change content: `Sealed`, and a part of a stream as a stream: `Region`."""
+"""What wrappers share that change content: `Sealed`, and the streams they read by: `Reader` and `Region`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,31 @@ class Sealed(Wrapper):
                 draft.finish()
                 return True
         return False
+
+
+class Reader(io.RawIOBase):
+    """A value of `size` bytes as a stream over `content`, which it closes; `readinto` goes on from where it stands."""
+
+    def __init__(self, content: BinaryIO, size: int) -> None:
+        self._content, self._size = content, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = sought(offset, whence, self._at, self._size)
+        return self._at
+
+    def close(self) -> None:
+        self._content.close()
+        super().close()
 
 
 class Region(io.RawIOBase):
