@@ -606,6 +606,16 @@ def test_total_bytes_holds_for_all_who_have_it(connect: Connect) -> None:
     assert stores[0].count() == 11
 
 
+def test_too_large_for_one_value(connect: Connect) -> None:
+    """A value that the server has no room for in one field is refused before it is sent."""
+    store = connect()
+    store.put("k", b"old")
+    with pytest.raises(LimitError, match="PostgreSQL"):
+        store.put("k", bytes(1 << 30))
+
+    assert store.read("k") == b"old"
+
+
 # ---- URLs
 
 

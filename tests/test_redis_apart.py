@@ -27,6 +27,7 @@ from diskdict import (
     DurabilityError,
     FormatError,
     KVStore,
+    LimitError,
     Limits,
     open_dict,
 )
@@ -468,6 +469,16 @@ def test_limits(server: Server) -> None:
 
     assert list(store.scan()) == ["a"]
     store.close()
+
+
+def test_too_large_for_one_value(server: Server) -> None:
+    """A value that the server takes in no string is refused before it is sent."""
+    with closing(RedisStore(server.url)) as store:
+        store.put("k", b"old")
+        with pytest.raises(LimitError, match="Redis"):
+            store.put("k", bytes(512 << 20))
+
+        assert store.read("k") == b"old"
 
 
 # ---- redis-py

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final, NamedTuple, cast
 
 from diskdict.checksums import crc32
-from diskdict.errors import CorruptValueError
+from diskdict.errors import CorruptValueError, LimitError
 from diskdict.store import ABSENT, NEVER, OnlyIf, Record, Stat
 
 FORMAT: Final = 1
@@ -21,6 +21,8 @@ _ENDS_AT: Final = _HEAD.size - _ENDS.size - 4
 _TIME: Final = Struct(">d")
 _NUMBERS: Final = Struct(">dB2H")
 _GIVEN: Final = Struct(">3d4I")
+_LARGEST: Final = (512 << 20) - (1 << 20)
+"""Bytes of a record: what a server takes as one string unless it is told otherwise, and a margin."""
 _LATEST: Final = 1 << 53
 """Milliseconds from which on Redis does not count exactly: it is not told of an expiry after them."""
 
@@ -66,6 +68,8 @@ def _given(payload: bytes, expires: float, meta: str | None, spelling: str | Non
     """Return when a record was created, when it is due, and all of it from its expiry on."""
     spelled, described = encoded(spelling) if spelling else b"", encoded(meta) if meta else b""
     born, due = -math.inf if created is None else created, expires if expires == NEVER else _due(expires)
+    if len(spelled) + len(described) + len(payload) > _LARGEST:
+        raise LimitError("Redis", _LARGEST, len(spelled) + len(described) + len(payload), "bytes")
     head = _GIVEN.pack(born, due, expires, crc32(payload), len(spelled), len(described), len(payload))
     return b"".join((head, spelled, described, payload))
 
