@@ -124,7 +124,7 @@ class Store(abc.ABC):
     codec: str | None = None
     """The name of the codec of the payloads, where the store has found one with them."""
     shared: bool = False
-    """Whether others may change the records while `exclusive` is held here."""
+    """Whether others may change the records while `exclusive` is held here, and end a stream by a ConflictError."""
 
     @abc.abstractmethod
     def get(self, key: str) -> Record | None:
@@ -259,7 +259,7 @@ class Store(abc.ABC):
         raise CorruptValueError(key, "", detail)
 
     def open(self, key: str) -> BinaryIO | None:
-        """Return a stream over the payload as it is now, or None. A later put does not change what it gives."""
+        """Return a stream over the payload as it is now, which can seek, whatever is put later; or None."""
         return None if (payload := self.read(key)) is None else io.BytesIO(payload)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import io
 import os
 from typing import BinaryIO, Final, NamedTuple
 
@@ -18,6 +19,13 @@ class Source(NamedTuple):
 
     key: str
     version: int
+
+
+class Stored(io.RawIOBase):
+    """A payload of a store as a stream, that its store may copy without anybody reading it."""
+
+    size: int
+    """Bytes that it has."""
 
 
 class Upload(abc.ABC):
@@ -37,7 +45,7 @@ class Upload(abc.ABC):
         """Add to the end of the payload."""
 
     def take(self, source: BinaryIO) -> None:
-        """Add all that a file has from where it stands."""
+        """Add all that a file has from where it stands; nothing is added after it."""
         while piece := source.read(_PIECE):
             self.write(piece)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from email.utils import formatdate
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,7 @@ class Service:
 
     ``ignores`` are conditions it does not look at. ``quoted`` says whether it understands an ETag in quotes. It refuses
     everything with the status ``refuses``, if that is given, and all changes after those that are ``left``. ``ages``
-    are seconds since an object was made.
+    are seconds since an object was made. An answer that is longer than ``most`` ends there.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Service:
         self.quoted = True
         self.refuses: int | None = None
         self.left: int | None = None
+        self.most: int | None = None
         self.silent = threading.Event()
         self.asked: list[str] = []
         self.turn = threading.Lock()
@@ -111,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer)
+            self.wfile.write(answer[: service.most])
+            self.close_connection = service.most is not None and len(answer) > service.most
 
     def _done(self, name: str, query: dict[str, list[str]], body: bytes) -> tuple[int, dict[str, str], bytes]:
         service = self.service
@@ -149,13 +152,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _shown(self, name: str, found: Object) -> tuple[int, dict[str, str], bytes]:
         modified = formatdate(time.time() - self.service.ages.get(name, 0), usegmt=True)
-        return 200, {"ETag": f'"{found.tag}"', "Last-Modified": modified, **found.meta}, found.body
+        headers = {"ETag": f'"{found.tag}"', "Last-Modified": modified, **found.meta}
+        wanted = self.headers.get("Range")
+        if wanted is None:
+            return 200, headers, found.body
+        first, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+        part = found.body[first : last + 1]
+        told = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(found.body)}"}
+        return 206, headers | told, part
+
+    def _made(self, name: str) -> str:
+        made = time.time() - self.service.ages.get(name, 0)
+        return datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds")
 
     def _listing(self, prefix: str, after: str) -> bytes:
         found = sorted((name, one) for name, one in self.service.objects.items() if name.startswith(prefix))
         entries = "".join(
             f"<Contents><Key>{escape(name)}</Key><Size>{len(one.body)}</Size><ETag>&quot;{one.tag}&quot;</ETag>"
-            f"<LastModified>2026-11-21T12:00:00.000Z</LastModified></Contents>"
+            f"<LastModified>{self._made(name)}</LastModified></Contents>"
             for name, one in found
             if name > after
         )

@@ -14,7 +14,7 @@ from diskdict.blobs.streams import PIECE, Draft
 from diskdict.errors import ConflictError, LimitError
 from diskdict.limits import Limits
 from diskdict.store import NEVER, Store
-from diskdict.uploads import Source, Upload, upload_to
+from diskdict.uploads import Source, Stored, Upload, upload_to
 
 Expires = Callable[[TtlSecs], float]
 
@@ -105,8 +105,10 @@ class StoreDraft(Draft):
 
 
 def _size_of(stream: BinaryIO) -> int | None:
-    """Return the size of the file that a stream is, None where it is more than a file, which the system may copy."""
+    """Return the size of what the system, or the store, may copy: a file or a payload; None for other streams."""
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    if isinstance(raw, Stored):
+        return raw.size
     if not isinstance(raw, io.FileIO):
         return None
     status = os.fstat(raw.fileno())

@@ -16,7 +16,7 @@ from diskdict.blobs.drafts import StoreDraft
 from diskdict.blobs.face import Blobs
 from diskdict.blobs.layers import Path, Terms, TtlSecs
 from diskdict.blobs.rules import rule_of
-from diskdict.blobs.streams import Draft, seekable
+from diskdict.blobs.streams import Draft
 from diskdict.disk import DiskDict
 from diskdict.errors import FormatError, InvalidValueError
 from diskdict.ids import MakeId, uuid4
@@ -95,10 +95,10 @@ class BlobStore(Blobs):
 
     Notes
     -----
-    In a folder each value is one file with nothing else in it. Values may be as large as the disk: only what goes to
-    other stores than folders is in memory as a whole. Threads may share a store, one process at a time may write to a
-    folder; killed at any moment it leaves each key old or new. It can be pickled unless it was made over
-    a store: in the same process it is the same store, elsewhere it opens when it is first used.
+    In a folder each value is one file with nothing else in it, as large as the disk lets it be; in a bucket each is one
+    object, of 78 GiB at most. Only what goes to other stores is in memory as a whole. Threads may share a store, one
+    process at a time may write to a folder; killed at any moment it leaves each key old or new. It can be pickled
+    unless it was made over a store: in the same process it is the same store, elsewhere it opens when it is first used.
 
     Examples
     --------
@@ -159,8 +159,7 @@ class BlobStore(Blobs):
         return self._rule.check(key)
 
     def reading(self, key: str) -> BinaryIO | None:
-        stream = self.store.open(texts.encode(key))
-        return None if stream is None else seekable(stream)
+        return self.store.open(texts.encode(key))
 
     def writing(self, key: str, terms: Terms) -> Draft:
         text = texts.encode(key)

@@ -21,7 +21,7 @@ except ImportError as error:
     raise ImportError("a store of objects needs obstore: pip install diskdict-store[objects]") from error
 
 if TYPE_CHECKING:
-    from obstore import Attributes, GetResult, PutMode
+    from obstore import Attributes, GetOptions, GetResult, PutMode, WritableFile
     from obstore.store import ObjectStore as Client
 
 T = TypeVar("T")
@@ -32,6 +32,9 @@ BESIDE: Final = "diskdict"
 _ROOM: Final = 2_000
 """Bytes of metadata: S3 takes 2,048, the others more."""
 _PIECE: Final = 1 << 24
+PART: Final = 1 << 23
+"""Bytes that are sent at a time of what comes piece by piece."""
+_AT_A_TIME: Final = 2
 _SORTED: Final = (S3Store, GCSStore, AzureStore, MemoryStore)
 _UNSORTED_BUCKETS: Final = "--x-s3"
 _PROBE: Final = "probe"
@@ -135,11 +138,15 @@ class Bucket:
         found = self.result(name, head=head)
         return None if found is None else self._ask(lambda: _seen(found, head))
 
-    def result(self, name: str, *, head: bool = False) -> GetResult | None:
-        """Return what obstore gives for an object, whose bytes are still to come; None where none is."""
+    def result(self, name: str, *, head: bool = False, part: tuple[int, int] | None = None) -> GetResult | None:
+        """Return what obstore gives for an object, or a `part` of it from byte to byte; None where none is.
+
+        The bytes are still to come.
+        """
         client = self.client()
+        options: GetOptions = {"head": head} if part is None else {"range": part}
         try:
-            return self._ask(lambda: obstore.get(client, self._before + name, options={"head": head}))
+            return self._ask(lambda: obstore.get(client, self._before + name, options=options))
         except FileNotFoundError as error:
             if error.errno == errno.ENOENT:  # obstore gives no number for an object
                 raise
@@ -185,6 +192,25 @@ class Bucket:
                 raise
             return None
         return _stamp(done["e_tag"], done["version"])
+
+    def writer(self, name: str) -> WritableFile:
+        """Return a file that is an object once it is closed, and until then, beyond a part, an unfinished upload."""
+        client = self.client()
+        return self._ask(
+            lambda: obstore.open_writer(client, self._before + name, buffer_size=PART, max_concurrency=_AT_A_TIME)
+        )
+
+    def copy(self, name: str, to: str) -> bool:
+        """Have the service copy an object; return whether it has: some copy none above a size."""
+        client = self.client()
+        if isinstance(client, AzureStore):
+            # It may answer before it has.
+            return False
+        try:
+            self._ask(lambda: obstore.copy(client, self._before + name, self._before + to))
+        except OSError:
+            return False
+        return True
 
     def delete(self, name: str) -> None:
         """Remove an object, whatever its state is by then. One that is not there is no error."""

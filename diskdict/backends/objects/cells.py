@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from diskdict.backends.objects.bucket import Bucket, Seen, Stamp
-from diskdict.backends.objects.lines import Line, joined, packed
+from diskdict.backends.objects.lines import Held, Line, joined, packed
 from diskdict.backends.objects.names import LONG, name_of
 from diskdict.backends.objects.numbering import Numbers
 from diskdict.backends.objects.seeing import CHANGES, MADE, NOT_MADE, Seeing, View
-from diskdict.store import ABSENT, Stat
+from diskdict.store import ABSENT
 
 _SHORT: Final = 0.005
 _LOST: Final = 7
@@ -66,13 +66,6 @@ class Cells(Seeing):
 
         A change of several keys that is younger than `elder` is ended at once.
         """
-        while True:
-            view = self._settled(key, whole, elder)
-            filled = self._filled(view) if whole else view
-            if filled is not None:
-                return filled
-
-    def _settled(self, key: str, whole: bool, elder: str | None) -> View:
         name = name_of(key)
         since: tuple[Stamp, float] | None = None
         pause = _SHORT
@@ -107,21 +100,22 @@ class Cells(Seeing):
             return True
         return self.made(change) is (outcome == MADE)
 
-    def write(self, key: str, line: Line, stamp: Stamp | None, *payloads: bytes) -> Stamp | None:
+    def write(self, key: str, line: Line, stamp: Stamp | None, *payloads: bytes | None) -> Stamp | None:
         """Make an object of this, if the state of what is there is `stamp`; None if it is not."""
         name = name_of(key)
         if name.startswith(f"{LONG}/"):
             line = line._replace(key=key)
         self.require_conditions()
-        kept = [stat for stat, payload in self._parts(line, payloads) if self.apart.keep(key, stat, payload)]
-        body = joined(line, *(payload for stat, payload in self._parts(line, payloads) if stat.size < self.apart.least))
+        kept = self._kept(key, line, payloads)
+        body = joined(line, *self._beside(line, payloads))
         done = self.bucket.put(name, body, packed(line), only_if=ABSENT if stamp is None else stamp)
         if done is None:
             self._forget(name)
             # The client repeats what got no answer, and is then told that it is too late.
             seen = self._seen(name, whole=False)
             if seen is None or self._line(name, seen) != line:
-                self.apart.discard(key, *kept)
+                for held in kept:
+                    self.apart.discard(key, held)
                 self._give_way(name)
                 return None
             done = seen.stamp
@@ -135,18 +129,19 @@ class Cells(Seeing):
         lost = self._lost[name] = min(self._lost.get(name, 0) + 1, _LOST)
         self._sleep(random.random() * _SHORT * 2**lost)
 
-    def _parts(self, line: Line, payloads: Sequence[bytes]) -> Iterator[tuple[Stat, bytes]]:
-        pairs = zip((line.record, line.after), payloads, strict=False)
-        return ((stat, payload) for stat, payload in pairs if stat is not None)
+    def _kept(self, key: str, line: Line, payloads: Sequence[bytes | None]) -> list[Held]:
+        return [held for held, payload in _parts(line, payloads) if self.apart.keep(key, held, payload)]
 
-    def overwrite(self, key: str, line: Line, payload: bytes) -> None:
+    def _beside(self, line: Line, payloads: Sequence[bytes | None]) -> list[bytes]:
+        return [payload for held, payload in _parts(line, payloads) if not self.apart.has(held)]
+
+    def overwrite(self, key: str, line: Line, payload: bytes | None) -> None:
         """Make an object of this, whatever is there by then."""
         name = name_of(key)
         if name.startswith(f"{LONG}/"):
             line = line._replace(key=key)
-        for stat, _ in self._parts(line, [payload]):
-            self.apart.keep(key, stat, payload)
-        self.bucket.put(name, joined(line, payload if len(payload) < self.apart.least else b""), packed(line))
+        self._kept(key, line, [payload])
+        self.bucket.put(name, joined(line, *self._beside(line, [payload])), packed(line))
 
     def drop(self, key: str) -> None:
         """Remove an object, whatever is there by then."""
@@ -190,13 +185,18 @@ class Cells(Seeing):
         line = None if seen is None else self._line(name, seen)
         if seen is None or line is None or line.change != change:
             return
-        view = self._filled(self._shown(name, seen, line, made=True))
-        if view is None:
-            return
-        if view.stat is None:
+        given = self.given(self._shown(name, seen, line, made=True))
+        if given is None:
             self.remove(key, seen.stamp)
         else:
-            self.write(key, Line(view.stat.version, record=view.stat), seen.stamp, view.payload)
+            self.write(key, Line(given.held.stat.version, record=given.held), seen.stamp, given.payload)
+
+
+def _parts(line: Line, payloads: Sequence[bytes | None]) -> Iterator[tuple[Held, bytes]]:
+    """Yield the records of a line whose payloads are to be written, with these."""
+    for held, payload in zip((line.record, line.after), payloads, strict=False):
+        if held is not None and payload is not None:
+            yield held, payload
 
 
 def _is_old(seen: Seen) -> bool:

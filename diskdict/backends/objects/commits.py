@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 from diskdict.backends.objects.bucket import Stamp
 from diskdict.backends.objects.cells import Cells
 from diskdict.backends.objects.crew import Crew
-from diskdict.backends.objects.lines import Line, record_of, stat_of
-from diskdict.backends.objects.seeing import CHANGES, MADE, NOT_MADE, View
+from diskdict.backends.objects.lines import Given, Line
+from diskdict.backends.objects.seeing import CHANGES, MADE, NOT_MADE
 from diskdict.errors import ConflictError
-from diskdict.store import ABSENT, Clock, OnlyIf, Record, Stat
+from diskdict.store import ABSENT, Clock, OnlyIf, Stat
 
-Make = Callable[[Record | None], Record | None]
+Make = Callable[[Stat | None], Given | None]
 """Makes of the live record of a key, or of None, what is to be there."""
 
 _FORGOTTEN: Final = 86_400.0
@@ -30,8 +30,8 @@ class Placed(NamedTuple):
 
     key: str
     stamp: Stamp
-    before: Record | None
-    after: Record | None
+    before: Given | None
+    after: Given | None
 
 
 class Commits:
@@ -98,22 +98,18 @@ class Commits:
         cells = self._cells
         while True:
             view = cells.settled(key, whole=True, elder=change)
-            before = self._live(key, view)
-            version = ABSENT if before is None else before.version
+            before = None if view.stat is None or view.stat.expires <= self._clock() else cells.given(view)
+            old = None if before is None else before.held.stat
+            version = ABSENT if old is None else old.version
             if expected.get(key, version) != version:
                 raise ConflictError(f"{key!r} was changed or removed by others; read it again and repeat")
-            after = before if make is None else make(before)
+            after = before if make is None else make(old)
             if make is not None and after is not None:
-                after = after._replace(version=cells.numbers.next(above=0 if before is None else before.version))
-            line = Line(cells.numbers.next(), None, _stat(before), change, _stat(after))
-            stamp = cells.write(key, line, view.stamp, _payload(before), _payload(after))
+                after = _at(after, cells.numbers.next(above=0 if old is None else old.version))
+            line = Line(cells.numbers.next(), None, before and before.held, change, after and after.held)
+            stamp = cells.write(key, line, view.stamp, before and before.payload, after and after.payload)
             if stamp is not None:
                 return Placed(key, stamp, before, after)
-
-    def _live(self, key: str, view: View) -> Record | None:
-        if view.stat is None or view.stat.expires <= self._clock():
-            return None
-        return record_of(key, view.stat, view.payload)
 
     def _resolve(self, change: str, placed: Mapping[str, Placed], *, made: bool) -> None:
         # What is not done here is done by whoever comes to change the key.
@@ -122,14 +118,15 @@ class Commits:
             self._cells.bucket.delete(f"{CHANGES}/{change}")
 
     def _settle(self, one: Placed, made: bool) -> None:
-        record = one.after if made else one.before
-        if record is None:
+        now, left = (one.after, one.before) if made else (one.before, one.after)
+        if now is None:
             self._cells.remove(one.key, one.stamp)
         else:
-            self._cells.write(one.key, Line(record.version, record=stat_of(record)), one.stamp, record.payload)
-        left = one.before if made else one.after
-        if left is not None and (record is None or left.version != record.version):
-            self._cells.apart.discard(one.key, stat_of(left))
+            line = Line(now.held.stat.version, record=now.held)
+            self._cells.write(one.key, line, one.stamp, now.payload)
+        # What was not sent here may be wanted when this is tried again.
+        if left is not None and (made or left.payload is not None):
+            self._cells.apart.discard(one.key, left.held, now and now.held)
 
     def tidy(self) -> None:
         """Finish what others have left of their changes."""
@@ -145,9 +142,5 @@ class Commits:
             bucket.delete(name)
 
 
-def _stat(record: Record | None) -> Stat | None:
-    return None if record is None else stat_of(record)
-
-
-def _payload(record: Record | None) -> bytes:
-    return b"" if record is None else record.payload
+def _at(given: Given, version: int) -> Given:
+    return given._replace(held=given.held._replace(stat=given.held.stat._replace(version=version)))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from diskdict.backends.objects.apart import Apart
-from diskdict.backends.objects.bucket import BESIDE, Bucket, Seen, Stamp
-from diskdict.backends.objects.lines import Line, last_line, parsed
+from diskdict.backends.objects.bucket import Bucket, Seen, Stamp
+from diskdict.backends.objects.lines import Given, Held, Line, last_line, parsed, sound
 from diskdict.backends.objects.names import FOLDER, LONG, before, begins, key_of, name_of
 from diskdict.backends.objects.streams import Payload
 from diskdict.errors import CorruptValueError
@@ -24,12 +24,20 @@ _REMEMBERED: Final = 100_000
 
 
 class View(NamedTuple):
-    """What is there for who asks: the state that a change is to find, None for nothing, and the record, if any."""
+    """What is there for who asks: the state that a change is to find, None for nothing, and the record, if any.
+
+    A payload that has an object of its own is there only where somebody has asked for it.
+    """
 
     stamp: Stamp | None = None
     key: str = ""
-    stat: Stat | None = None
+    held: Held | None = None
     payload: bytes = b""
+
+    @property
+    def stat(self) -> Stat | None:
+        """The record without its payload."""
+        return None if self.held is None else self.held.stat
 
 
 class Seeing:
@@ -77,12 +85,27 @@ class Seeing:
 
     def _filled(self, view: View) -> View | None:
         """Return what is there with a payload that lies apart, too; None if it is another by now."""
-        if view.stat is None or view.stat.size < self.apart.least:
+        if view.held is None or not self.apart.has(view.held):
             return view
-        payload = self.apart.get(view.key, view.stat)
-        if payload is None and self._stamp_of(name_of(view.key)) == view.stamp:
-            raise CorruptValueError(view.key, "", "the object with its payload is missing")
+        payload = self.apart.get(view.key, view.held)
+        self._check_payload(view, there=payload is not None)
         return None if payload is None else view._replace(payload=payload)
+
+    def opened(self, view: View) -> Payload | None:
+        """Return the payload that lies apart, and is not empty, as a stream; None if it is another by now."""
+        payload = None if view.held is None else self.apart.opened(view.key, view.held)
+        self._check_payload(view, there=payload is not None)
+        return payload
+
+    def _check_payload(self, view: View, *, there: bool) -> None:
+        if not there and self._stamp_of(name_of(view.key)) == view.stamp:
+            raise CorruptValueError(view.key, "", "the object with its payload is missing")
+
+    def given(self, view: View) -> Given | None:
+        """Return what is there as it may be written again; CorruptValueError where a payload beside it is damaged."""
+        if view.held is None:
+            return None
+        return Given(view.held, None if self.apart.has(view.held) else sound(view.key, view.held.stat, view.payload))
 
     def _seen(self, name: str, whole: bool) -> Seen | None:
         seen = self.bucket.get(name, head=not whole)
@@ -100,19 +123,18 @@ class Seeing:
         return None if seen is None else seen.stamp
 
     def _shown(self, name: str, seen: Seen, line: Line, made: bool) -> View:
-        stat, begin = line.record, 0
+        held, begin = line.record, 0
         if made:
-            stat, begin = line.after, 0 if line.record is None else self._size_beside(line.record)
+            held, begin = line.after, self._size_beside(line.record)
         key = key_of(name) if line.key is None else line.key
-        size = 0 if stat is None else self._size_beside(stat)
-        view = View(seen.stamp, key, stat, seen.body[begin : begin + size])
+        view = View(seen.stamp, key, held, seen.body[begin : begin + self._size_beside(held)])
         if line.change is None and line.grave is None:
             self._remember(name, view._replace(payload=b""))
         return view
 
-    def _size_beside(self, stat: Stat) -> int:
+    def _size_beside(self, held: Held | None) -> int:
         """Return how many bytes a payload has in the object of its key."""
-        return stat.size if stat.size < self.apart.least else 0
+        return 0 if held is None or self.apart.has(held) else held.stat.size
 
     def _remember(self, name: str, view: View) -> None:
         with self._turn:
@@ -129,18 +151,6 @@ class Seeing:
         """Say whether a change of several keys was made; None where that is not decided, or not known any more."""
         found = self.bucket.get(f"{CHANGES}/{change}")
         return None if found is None else found.body.startswith(MADE + b"\n")
-
-    def streamed(self, key: str) -> Payload | None:
-        """Return the payload as it comes; None where that is not possible, or nothing is there."""
-        name = name_of(key)
-        found = self.bucket.result(name)
-        beside = None if found is None else found.attributes.get(BESIDE)
-        line = None if beside is None else parsed(beside, key)
-        if found is None or line is None or line.change is not None or line.record is None:
-            return None
-        if line.record.size >= self.apart.least:
-            return self.apart.streamed(key, line.record)
-        return Payload(iter(found.stream()), line.record.size, self.bucket.server)
 
     def listed(self, prefix: str) -> Iterator[tuple[str, View | None]]:
         """Yield the names of objects whose keys may begin with `prefix`, and what is known of their present state."""

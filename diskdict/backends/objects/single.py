@@ -11,9 +11,9 @@ from diskdict.backends.objects.bucket import Bucket
 from diskdict.backends.objects.cells import Cells
 from diskdict.backends.objects.commits import Commits
 from diskdict.backends.objects.crew import Crew
-from diskdict.backends.objects.lines import Line, record_of, stat_of
+from diskdict.backends.objects.lines import Given, Line, record_of, stat_of
 from diskdict.backends.objects.manifest import Manifest
-from diskdict.backends.objects.puts import Put
+from diskdict.backends.objects.puts import Put, content_of
 from diskdict.backends.objects.seeing import View
 from diskdict.errors import KeyNotFoundError
 from diskdict.keys import decode
@@ -81,10 +81,11 @@ class Single(Store, Located):
 
         KeyError where there is none; ValueError where the payload has no object of its own, or the service no URLs.
         """
-        stat = self.stat(key)
-        if stat is None:
+        self._manifest.meet()
+        view = self._cells.look(key)
+        if self._live(view) is None or view.held is None:
             raise KeyNotFoundError(decode(key))
-        return self._cells.apart.location(key, stat)
+        return self._cells.apart.location(key, view.held)
 
     def spelling(self, key: str) -> str:
         if isinstance(key, Listed):
@@ -93,9 +94,23 @@ class Single(Store, Located):
         return key if stat is None or stat.spelling is None else stat.spelling
 
     def open(self, key: str) -> BinaryIO | None:
-        stat = self.stat(key)
-        payload = None if stat is None or stat.size < _STREAMED else self._cells.streamed(key)
-        return super().open(key) if payload is None else cast(BinaryIO, io.BufferedReader(payload, _STREAMED))
+        found = self._opened(key)
+        return None if found is None else found[1]
+
+    def _opened(self, key: str) -> tuple[Stat, BinaryIO] | None:
+        """Return a live record and a stream over its payload."""
+        self._manifest.meet()
+        while True:
+            view = self._cells.look(key)
+            stat = self._live(view)
+            if stat is None:
+                return None
+            if stat.size < max(_STREAMED, self._cells.apart.least):
+                record = self.get(key)
+                return None if record is None else (stat_of(record), io.BytesIO(record.payload))
+            payload = self._cells.opened(view)
+            if payload is not None:
+                return stat, cast(BinaryIO, io.BufferedReader(payload, _STREAMED))
 
     def _live(self, view: View) -> Stat | None:
         return None if view.stat is None or view.stat.expires <= self.clock() else view.stat
@@ -123,7 +138,9 @@ class Single(Store, Located):
         created: float | None = None,
         only_if: OnlyIf = None,
     ) -> int | None:
-        wanted = Put(payload, expires, meta, spelling, created)
+        return self._put(key, Put(content_of(payload), expires, meta, spelling, created), only_if)
+
+    def _put(self, key: str, wanted: Put, only_if: OnlyIf = None) -> int | None:
         with self._changing():
             self._manifest.make()
             if only_if is None and not self._bucket.understood().conditions:
@@ -131,30 +148,31 @@ class Single(Store, Located):
             for view, fresh in self._views(key):
                 old = self._live(view)
                 if _holds(only_if, old):
-                    self._make_room(len(payload) - (0 if old is None else old.size))
-                    record = wanted.over(old, self.clock(), self._cells.numbers.next(old.version if old else 0))
-                    if self._write(key, record, view):
+                    self._make_room(wanted.content.size - (0 if old is None else old.size))
+                    given = wanted.over(old, self.clock(), self._cells.numbers.next(old.version if old else 0))
+                    if self._write(key, given, view):
                         self._changes += old is None
-                        return record.version
+                        return given.held.stat.version
                 elif fresh:
                     break
         return None
 
-    def _write(self, key: str, record: Record, view: View) -> bool:
-        line = Line(record.version, record=stat_of(record))
-        done = self._cells.write(key, line, view.stamp, record.payload) is not None
+    def _write(self, key: str, given: Given, view: View) -> bool:
+        line = Line(given.held.stat.version, record=given.held)
+        done = self._cells.write(key, line, view.stamp, given.payload) is not None
         if done:
-            self._cells.apart.discard(key, view.stat)
+            self._cells.apart.discard(key, view.held, given.held)
         return done
 
     def _overwrite(self, key: str, wanted: Put) -> int:
-        old = self._live(self._cells.look(key))
-        self._make_room(len(wanted.payload) - (0 if old is None else old.size))
-        record = wanted.over(old, self.clock(), self._cells.numbers.next())
-        self._cells.overwrite(key, Line(record.version, record=stat_of(record)), record.payload)
-        self._cells.apart.discard(key, old)
+        view = self._cells.look(key)
+        old = self._live(view)
+        self._make_room(wanted.content.size - (0 if old is None else old.size))
+        held, payload = wanted.over(old, self.clock(), self._cells.numbers.next())
+        self._cells.overwrite(key, Line(held.stat.version, record=held), payload)
+        self._cells.apart.discard(key, view.held)
         self._changes += old is None
-        return record.version
+        return held.stat.version
 
     def amend(
         self, key: str, *, expires: float | None = None, meta: str | None = None, only_if: int | None = None
@@ -163,16 +181,17 @@ class Single(Store, Located):
             self._manifest.make()
             while True:
                 view = self._cells.settled(key, whole=True)
-                record = self._record(key, view)
-                if record is None or not _holds(only_if, record):
+                stat = self._live(view)
+                given = self._cells.given(view)
+                if stat is None or given is None or not _holds(only_if, stat):
                     return None
                 if expires is not None:
-                    record = record._replace(expires=expires)
+                    stat = stat._replace(expires=expires)
                 if meta is not None:
-                    record = record._replace(meta=meta or None)
-                record = record._replace(version=self._cells.numbers.next(record.version))
-                if self._write(key, record, view):
-                    return record.version
+                    stat = stat._replace(meta=meta or None)
+                stat = stat._replace(version=self._cells.numbers.next(stat.version))
+                if self._write(key, self._cells.apart.amended(key, given, stat), view):
+                    return stat.version
 
     def delete(self, key: str, *, only_if: int | None = None) -> bool:
         with self._changing():
@@ -192,16 +211,17 @@ class Single(Store, Located):
     def _removed(self, view: View) -> bool:
         done = view.stamp is not None and self._cells.remove(view.key, view.stamp)
         if done:
-            self._cells.apart.discard(view.key, view.stat)
+            self._cells.apart.discard(view.key, view.held)
         return done
 
     def _drop(self, key: str) -> bool:
-        there = self._live(self._cells.look(key))
-        if there is not None:
+        view = self._cells.look(key)
+        there = self._live(view) is not None
+        if there:
             self._cells.drop(key)
-            self._cells.apart.discard(key, there)
+            self._cells.apart.discard(key, view.held)
             self._changes += 1
-        return there is not None
+        return there
 
     # ---- what is there in all
 
@@ -233,5 +253,5 @@ class Single(Store, Located):
         return sum(stat.size for _, stat in self._stats())
 
 
-def _holds(only_if: OnlyIf, old: Record | Stat | None) -> bool:
+def _holds(only_if: OnlyIf, old: Stat | None) -> bool:
     return only_if is None or only_if == (ABSENT if old is None else old.version)

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from diskdict.backends.objects.address import client_of, parsed
-from diskdict.backends.objects.commits import Make, Placed
-from diskdict.backends.objects.puts import Put
-from diskdict.backends.objects.single import Single
+from diskdict.backends.objects.commits import Make
+from diskdict.backends.objects.lines import given_of
+from diskdict.backends.objects.puts import Put, content_of
+from diskdict.backends.objects.taking import Taking
 from diskdict.criteria import Criteria
 from diskdict.errors import ConflictError
 from diskdict.limits import Limits
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client
 
 
-class ObjectStore(Single):
+class ObjectStore(Taking):
     """Records as objects of a bucket, which others may change at the same time.
 
     Parameters
@@ -70,8 +71,12 @@ class ObjectStore(Single):
     stores of moderate size. What `get_many` reads is of one moment only as far as other handles do not write.
 
     The order is that of the clocks of those who inserted, and expiry that of their clocks, too: they should agree, by
-    no means differ by an hour. A payload of 8 MiB and more is an object of its own, sent in parts, and read in parts
-    but by `open`; what is left of one by a client that was killed is removed by `sweep` a day later.
+    no means differ by an hour. A payload of 8 MiB and more is an object of its own, sent and read in parts. `upload`
+    has two or three parts in memory, as many requests at a time, and takes 10,000 of them. The stream of `open` is one
+    answer as long as it is read in its order, and asks anew from where it is sought to; what is replaced or removed
+    through this handle is there until it is closed, what others remove is a ConflictError when it is asked for. What a
+    client that was killed has left is removed by `sweep` a day later, but parts of an upload that was never completed:
+    these are for a rule of the bucket. `move_over` and uploads of such streams have the service copy, where it does.
 
     A client that is killed in the middle of a removal leaves the key absent, and who puts it again waits for as long as
     the request may have been on its way: `removal` seconds. One that is killed in the middle of a change of several
@@ -134,7 +139,7 @@ class ObjectStore(Single):
         self, payloads: Mapping[str, bytes], *, expires: float = NEVER, spellings: Mapping[str, str] | None = None
     ) -> None:
         spelled = spellings or {}
-        puts = {key: Put(payload, expires, spelling=spelled.get(key)) for key, payload in payloads.items()}
+        puts = {key: Put(content_of(payload), expires, spelling=spelled.get(key)) for key, payload in payloads.items()}
         if len(puts) < 2 or not self._bucket.understood().conditions:
             super().put_many(payloads, expires=expires, spellings=spellings)
             return
@@ -170,7 +175,7 @@ class ObjectStore(Single):
             removed = self._crew.each(self._removed, expired)
             self._crew.each(self._cells.sweep, [view.key for view in seen if view.stat is None])
             self._commits.tidy()
-            self._cells.apart.tidy((view.key, view.stat) for view in seen if view.stat is not None)
+            self._cells.apart.tidy((view.key, view.held) for view in seen if view.held is not None)
             return sum(removed)
 
     # ---- several changes
@@ -194,13 +199,6 @@ class ObjectStore(Single):
         with self._alone():
             self._make({key: _giving(record) for key, record in changes.items()}, expected)
 
-    def _make(self, makes: Mapping[str, Make], expected: Mapping[str, OnlyIf]) -> dict[str, Placed]:
-        self._manifest.make()
-        placed = self._commits.make(makes, expected) if makes else {}
-        # A key that was removed and put again has another place.
-        self._changes += any(_order(one.before) != _order(one.after) for one in placed.values())
-        return placed
-
     def check_growth(self, growth: int) -> None:
         with self._alone():
             self._make_room(growth)
@@ -211,11 +209,7 @@ class ObjectStore(Single):
 
 
 def _giving(record: Record | None) -> Make:
-    return lambda _: record
-
-
-def _order(record: Record | None) -> int | None:
-    return None if record is None else record.order
+    return lambda _: None if record is None else given_of(record)
 
 
 def _listed(key: str, spelling: str | None) -> str:
