@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import random
 import urllib.request
 from collections.abc import Iterator
 from itertools import count
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from blob_contract import BlobContract
+from ceph_server import PASSWORD, USER, ceph_server, make_bucket, require_ceph
 from clocks import Clock
 from hosting import SharedClock
 from moto_server import Bucket, s3_server
@@ -49,6 +52,14 @@ def bucket() -> Iterator[Bucket]:
         patch.setenv("AWS_ACCESS_KEY_ID", "someone")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         yield Bucket(endpoint, "bucket")
+
+
+@pytest.fixture(scope="module")
+def ceph(announce: Announce, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    require_ceph(announce)
+    with ceph_server(tmp_path_factory.mktemp("ceph")) as endpoint:
+        make_bucket(endpoint, "bucket")
+        yield endpoint
 
 
 class OverServer(BlobContract):
@@ -125,6 +136,32 @@ class TestBucket(OverServer):
     def blobs(self, bucket: Bucket, clock: Clock) -> Iterator[Blobs]:
         with BlobStore(bucket.url(f"blobs{next(_places)}"), clock=clock) as blobs:
             yield blobs
+
+
+@pytest.mark.torture
+class TestBucketInCeph(OverServer):
+    """A prefix in a bucket of Ceph's."""
+
+    @pytest.fixture
+    def blobs(self, ceph: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", USER)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+        url = f"s3://bucket/blobs{next(_places)}?endpoint={ceph}&region=default"
+        with BlobStore(url, clock=clock) as blobs:
+            yield blobs
+
+    def test_very_large_values(self, blobs: Blobs) -> None:
+        """They go in parts, are copied and moved by the service, and are read from anywhere."""
+        content = random.Random(5).randbytes(20 << 20)
+        blobs.put_file("a", io.BytesIO(content))
+        blobs.copy("a", "b")
+        blobs.move("b", "c")
+        with blobs.open("c") as file:
+            assert file.read(10) == content[:10]
+            file.seek(-10, io.SEEK_END)
+            assert file.read() == content[-10:]
+
+        assert blobs.get("a") == blobs.get("c") == content
 
 
 def test_url_of_a_value_in_a_bucket(bucket: Bucket) -> None:
