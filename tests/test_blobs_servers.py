@@ -128,14 +128,27 @@ class TestBucketInMemory(BlobContract):
             pickle.dumps(blobs)
 
 
-@pytest.mark.torture
-class TestBucket(OverServer):
+class InBucket(OverServer):
     """A prefix in a bucket of a server, which is a slow one."""
 
     @pytest.fixture
     def blobs(self, bucket: Bucket, clock: Clock) -> Iterator[Blobs]:
         with BlobStore(bucket.url(f"blobs{next(_places)}"), clock=clock) as blobs:
             yield blobs
+
+
+@pytest.mark.torture
+class TestBucket(InBucket):
+    """All of the contract."""
+
+
+class TestBucketInBrief(InBucket):
+    """What a bucket does by itself."""
+
+    test_gives_back_what_was_put = None
+    test_refuses_keys = None
+    test_refuses_what_is_no_bytes = None
+    test_threads_see_no_torn_value = None
 
 
 @pytest.mark.torture
