@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from zlib import crc32
 
 from diskdict.backends.objects.lines import Given, Held
+from diskdict.checksums import crc32
 from diskdict.store import NEVER, Stat
 
 

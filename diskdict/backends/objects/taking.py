@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from diskdict.backends.objects.commits import Make, Placed
 from diskdict.backends.objects.lines import Given
-from diskdict.backends.objects.puts import Content, Put
+from diskdict.backends.objects.puts import Put
 from diskdict.backends.objects.single import Single
 from diskdict.backends.objects.uploading import ObjectUpload
 from diskdict.errors import ConflictError
@@ -23,20 +23,20 @@ class Taking(Single, Uploading):
         self._manifest.make()
         return ObjectUpload(self._cells.apart, self._place)
 
-    def _place(
-        self, key: str, content: Content, expires: float, meta: str | None, instead_of: Source | None
-    ) -> int | None:
-        wanted = Put(content, expires, meta)
+    def _place(self, key: str, wanted: Put, only_if: OnlyIf, instead_of: Source | None) -> int | None:
         if instead_of is not None:
             return self._replace(key, wanted, instead_of)
-        if content.place is None or not self._bucket.understood().conditions:
-            return self._put(key, wanted)
+        if wanted.content.place is None or not self._bucket.understood().conditions:
+            return self._put(key, wanted, only_if)
         with self._alone():
             old = self.stat(key)
-            self._make_room(content.size - (0 if old is None else old.size))
+            self._make_room(wanted.content.size - (0 if old is None else old.size))
             number = self._cells.numbers.next()
+            expected = {} if only_if is None else {key: only_if}
             # Of a plain write it may never be known that it was made, and replaced by others, payload and all.
-            return _version(self._make({key: lambda live: wanted.over(live, self.clock(), number)}, {})[key])
+            with suppress(ConflictError):
+                return _version(self._make({key: lambda live: wanted.over(live, self.clock(), number)}, expected)[key])
+            return None
 
     def _replace(self, key: str, wanted: Put, source: Source) -> int | None:
         with self._alone():

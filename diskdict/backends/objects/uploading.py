@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from diskdict.backends.objects.apart import LARGE, Apart, new_place
 from diskdict.backends.objects.bucket import PART
-from diskdict.backends.objects.puts import Content
+from diskdict.backends.objects.puts import Content, Put
 from diskdict.backends.objects.refusals import translating
 from diskdict.backends.objects.streams import Payload
 from diskdict.checksums import crc32
 from diskdict.errors import ClosedError, LimitError
-from diskdict.store import NEVER
+from diskdict.store import NEVER, OnlyIf
 from diskdict.uploads import Source, Upload
 
 if TYPE_CHECKING:
     from obstore import WritableFile
 
-Place = Callable[[str, Content, float, str | None, Source | None], int | None]
+Place = Callable[[str, Put, OnlyIf, Source | None], int | None]
 """Makes a payload that of a key, as `Upload.finish` says."""
 
 _PIECE: Final = 1 << 20
@@ -98,6 +98,8 @@ class ObjectUpload(Upload):
         *,
         expires: float = NEVER,
         meta: str | None = None,
+        created: float | None = None,
+        only_if: OnlyIf = None,
         instead_of: Source | None = None,
     ) -> int | None:
         self._complete()
@@ -105,7 +107,7 @@ class ObjectUpload(Upload):
         name, self._name = self._name, None
         content = Content(self.length, self._checksum, b"".join(self._pieces) if name is None else None, name)
         try:
-            version = self._place(key, content, expires, meta, instead_of)
+            version = self._place(key, Put(content, expires, meta, created=created), only_if, instead_of)
         except (LimitError, OSError) as error:
             if isinstance(error, LimitError) or error.errno == errno.EOPNOTSUPP:
                 self._name = name
