@@ -27,8 +27,11 @@ except ImportError:
 
 NAMES = ("BasicTestMappingProtocol", "TestMappingProtocol", "TestHashMappingProtocol")
 CASES: list[type[unittest.TestCase]] = [getattr(mapping_tests, name) for name in NAMES] if mapping_tests else []
-TESTS = [(case, name) for case in CASES for name in unittest.defaultTestLoader.getTestCaseNames(case)]
-MUST_PASS = 46
+TESTS = [
+    (case, name) for case in CASES for name in unittest.defaultTestLoader.getTestCaseNames(case) if name in vars(case)
+]
+"""What a class has from the one before it is the same there."""
+MUST_PASS = 31
 
 
 class Listed(NamedTuple):
@@ -44,7 +47,6 @@ ANY_VALUE = Listed("wants any object as a value, the mapping itself among them",
 
 LISTED = {
     ("TestMappingProtocol", "test_copy"): SAME_CLASS,
-    ("TestHashMappingProtocol", "test_copy"): SAME_CLASS,
     ("TestHashMappingProtocol", "test_eq"): ANY_KEY,
     ("TestHashMappingProtocol", "test_getitem"): ANY_KEY,
     ("TestHashMappingProtocol", "test_pop"): ANY_KEY,
