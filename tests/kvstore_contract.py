@@ -69,18 +69,14 @@ class KVStoreContract:
 
     # ---- one key
 
-    @pytest.mark.parametrize(
-        "value",
-        ["text", 42, 2.5, True, False, None, [1, "two", None], {"a": {"b": [1]}}, b"\x00\xff", "", b"", [], {},
-         datetime(2026, 11, 21, 12, 30, tzinfo=UTC)],
-        ids=repr,
-    )  # fmt: skip
-    def test_values_come_back_the_same(self, kv: Face, value: object) -> None:
+    def test_values_come_back_the_same(self, kv: Face) -> None:
         """Equal, and of the same type."""
-        assert kv.set("some.key", value) is True
+        values = ["text", 42, 2.5, True, False, None, [1, "two", None], {"a": {"b": [1]}}, b"\x00\xff", "", b"", [], {}]
+        for value in (*values, datetime(2026, 11, 21, 12, 30, tzinfo=UTC)):
+            assert kv.set("some.key", value) is True
 
-        assert kv.get("some.key", "nothing") == value
-        assert type(kv.get("some.key", "nothing")) is type(value)
+            assert kv.get("some.key", "nothing") == value
+            assert type(kv.get("some.key", "nothing")) is type(value)
 
     def test_missing_key_is_the_default(self, kv: Face) -> None:
         """None, where nothing else is said."""
@@ -101,16 +97,18 @@ class KVStoreContract:
         assert kv.delete("k") is True
         assert kv.exists("k") is False
 
-    @pytest.mark.parametrize("key", ["", "=x", "a/b", "ключ", "a\nb", ".", "a..b", "=(x,y,)", "x" * 500])
-    def test_any_text_is_a_key(self, kv: Face, key: str) -> None:
+    def test_any_text_is_a_key(self, kv: Face) -> None:
         """In a namespace, too, and found by a pattern."""
         inside = kv.named("space")
-        kv.set(key, 1)
-        inside.set(key, 2)
+        for key in ("", "=x", "a/b", "ключ", "a\nb", ".", "a..b", "=(x,y,)", "x" * 500):
+            kv.set(key, 1)
+            inside.set(key, 2)
 
-        assert (kv.get(key), inside.get(key)) == (1, 2)
-        assert kv.keys() == [key]
-        assert inside.keys() == [key]
+            assert (kv.get(key), inside.get(key)) == (1, 2)
+            assert kv.keys() == [key]
+            assert inside.keys() == [key]
+            assert kv.delete(key)
+            assert inside.delete(key)
 
     @pytest.mark.parametrize("key", [1, None, b"k", ("a", "b")])
     def test_what_is_no_text_is_refused(self, kv: Face, key: object) -> None:
