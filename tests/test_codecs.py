@@ -181,7 +181,7 @@ def test_bytes_of_format_1(value: object, payload: bytes) -> None:
     assert same(JSON.loads(payload), value)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(values)
 def test_json_gives_back_the_same(value: object) -> None:
     """Equal and of the same exact type at every depth, for the whole closed set."""
@@ -402,7 +402,7 @@ fragments = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.one_of(st.binary(max_size=30), fragments.map(str.encode)))
 def test_json_reads_or_raises_value_error(payload: bytes) -> None:
     """Whatever lies in a file, the only error is a ValueError."""
@@ -420,7 +420,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.sampled_from(sorted(tags._READERS)), json_values)
 def test_tags_of_any_content_are_read_or_refused(name: str, content: object) -> None:
     """A tag with a content it cannot have is a ValueError; else its value can be written again."""

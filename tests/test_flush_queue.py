@@ -204,7 +204,7 @@ ITEMS = st.lists(st.one_of(st.integers(0, 3), st.sampled_from([1.0, 2.0, True, F
 
 @each_kind
 @given(before=ITEMS, gets=st.integers(0, 5), after=ITEMS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_order_is_as_if_nothing_had_happened(
     tmp_path_factory: pytest.TempPathFactory, kind: Any, before: list[Any], gets: int, after: list[Any]
 ) -> None:

@@ -134,14 +134,14 @@ HEADS = [b"{}", b"[]", b"5", b'{"epoch":1}', b'{"format":1}', b'{"format":1,"epo
     | st.sampled_from(HEADS).map(lambda head: head.ljust(511) + b"\n")
     | st.binary(max_size=200).map(lambda rest: encode_head(EPOCH) + rest)
 )
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_decoding_never_fails(content: bytes) -> None:
     """Nothing that lies in the file is an error of its own."""
     assert decode(content).groups == ()
 
 
 @given(body=st.binary(min_size=1, max_size=120))
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_well_sealed_nonsense_is_no_group(body: bytes) -> None:
     """A group whose checksum fits and whose content does not is none."""
     rest = journal._GROUP.pack(0, len(body), 1, 0)[4:] + body

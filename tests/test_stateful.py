@@ -37,7 +37,7 @@ from diskdict.errors import KeyExistsError
 
 LONG = settings(deadline=None, max_examples=2_000, stateful_step_count=60, suppress_health_check=list(HealthCheck))
 # A failing row of changes is made shorter by `make torture`: that takes minutes.
-USUAL = settings(LONG, max_examples=30, stateful_step_count=25, phases=set(Phase) - {Phase.shrink, Phase.explain})
+USUAL = settings(LONG, max_examples=20, stateful_step_count=25, phases=set(Phase) - {Phase.shrink, Phase.explain})
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
