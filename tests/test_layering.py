@@ -186,6 +186,7 @@ INSIDE_FUNCTIONS = {
     "diskdict": "an optional extra, which what serves needs; import time, and only for asyncio and for files by key",
     "decimal": "import time, and only where such a value is met",
     "hashlib": "import time, and only for a key too long for a file name",
+    "mimetypes": "import time, and only for who asks for the type of a value",
     "pathlib": "import time, and only for those who ask for a path",
     "pickle": "import time, and only for the codec of that name",
     "platformdirs": "import time, and only for a store without a path",

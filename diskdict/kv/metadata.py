@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping
 from typing import Final
 
@@ -55,5 +54,7 @@ def described(key: str, value: object, info: Info, *, tracked: bool) -> dict[str
 
 def content_type(key: str, value: object) -> str:
     """Return the media type that a value seems to have: by the end of its key, else by its type."""
+    import mimetypes  # takes longer to load than a store takes to open, and only who asks for the type needs it
+
     named, _ = mimetypes.guess_type(key, strict=False)
     return named or _BY_TYPE.get(type(value), "application/json")
