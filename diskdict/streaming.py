@@ -19,10 +19,11 @@ from diskdict.uploads import Located, Source
 def _stream(fd: int) -> io.BufferedReader:
     try:
         # What `os.fdopen` does but for asking whether this is a terminal.
-        return io.BufferedReader(io.FileIO(fd, "rb"))
-    except BaseException:
+        raw = io.FileIO(fd, "rb")
+    except Exception:  # interrupted, it may have the descriptor already, and close it
         os.close(fd)
         raise
+    return io.BufferedReader(raw)
 
 
 class FolderStreaming(FolderTaking, Located):

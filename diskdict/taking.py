@@ -71,14 +71,15 @@ class FolderUpload(Upload):
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return False
+        taken = False
         try:
             # What has attributes of a value may be one, here or elsewhere.
-            taken = xattrs.fetch(fd) is None and self._link(path, status)
-        except BaseException:
-            os.close(fd)
-            raise
-        if not taken or not os.path.samestat(os.fstat(fd), status):
-            os.close(fd)
+            same = os.path.samestat(os.fstat(fd), status)
+            taken = same and xattrs.fetch(fd) is None and self._link(path, status)
+        finally:
+            if not taken:
+                os.close(fd)
+        if not taken:
             return False
         own, self._fd, self._adopted = self._fd, fd, status
         os.close(own)
@@ -90,10 +91,10 @@ class FolderUpload(Upload):
     def _link(self, path: str, status: os.stat_result) -> bool:
         linked = f"{STAGED}{self.file}-adopted"
         try:
-            os.link(path, linked, dst_dir_fd=self._data.fd, follow_symlinks=False)
-        except OSError:
-            return False
-        try:
+            try:
+                os.link(path, linked, dst_dir_fd=self._data.fd, follow_symlinks=False)
+            except OSError:
+                return False
             # Somebody may have put another file there just now.
             same = os.path.samestat(self._data.stat(linked), status)
             if same:
@@ -118,6 +119,11 @@ class FolderUpload(Upload):
             return version
         finally:
             self.discard()
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether none of the caller's files has become this one."""
+        return self._adopted is None
 
     def describe(self, attributes: Attributes, path: str) -> bool:
         """Give the file its attributes before it goes to `path`; return whether they go beside it."""

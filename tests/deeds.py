@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import uploading
+from uploading import LARGE, upload
+
 from diskdict import DiskDict, attributes
 from diskdict.attributes import Calls
-from diskdict.info import pack
-from diskdict.store import NEVER
-from diskdict.uploads import Source
 
 START = 1_700_000_000.0
 SAME = b"always the same"
@@ -44,6 +44,7 @@ KEYS: list[Any] = [
     "e",
 ]
 SIZES = [1, 1, 10, 100, 100, 100, 4_000, 70_000, 200_000]
+UPLOADED = [1, 100, 70_000, 300_000]
 
 HOMES: dict[str, list[int]] = {
     "attributes": [0, 100, 1_500],
@@ -139,10 +140,27 @@ class Deed(NamedTuple):
 
     @property
     def moves(self) -> Any:
-        return self.key if self.kind == "rename" else None
+        return self.key if self.kind in ("rename", "move") else None
 
 
-KINDS = {"transaction": 3, "put": 9, "delete": 3, "expire": 1, "persist": 1, "describe": 2, "rename": 3, "popitem": 1}
+KINDS = {
+    "transaction": 3,
+    "put": 9,
+    "put file": 2,
+    "move in": 3,
+    "write": 2,
+    "copy": 2,
+    "move": 2,
+    "delete": 3,
+    "expire": 1,
+    "persist": 1,
+    "describe": 2,
+    "rename": 3,
+    "popitem": 1,
+}
+STREAMED = ("put file", "move in", "write", "copy", "move")
+"""What is done to a dict as to a blob store, whose keys are text."""
+TEXTS = [key for key in KEYS if isinstance(key, str)]
 
 
 def plan(seed: int, first: int, lengths: list[int]) -> Iterator[Deed]:
@@ -150,14 +168,16 @@ def plan(seed: int, first: int, lengths: list[int]) -> Iterator[Deed]:
     chance = random.Random(seed)
     kinds, weights = list(KINDS), list(KINDS.values())
     for number in itertools.count(first):
+        kind = chance.choices(kinds, weights)[0]
+        choice, sizes = (TEXTS, UPLOADED) if kind in STREAMED else (KEYS, SIZES)
         yield Deed(
-            kind=chance.choices(kinds, weights)[0],
+            kind=kind,
             now=START + number,
-            key=chance.choice(KEYS),
-            value=SAME if not chance.randrange(4) else (b"%d|" % number * 100_000)[: chance.choice(SIZES)],
+            key=chance.choice(choice),
+            value=SAME if not chance.randrange(4) else (b"%d|" % number * 150_000)[: chance.choice(sizes)],
             ttl=chance.choice([None, None, 3.0, 1e6]),
             metadata={"number": number, "pad": "m" * chance.choice(lengths)} if chance.randrange(3) else None,
-            target=chance.choice(KEYS),
+            target=chance.choice(choice),
         )
 
 
@@ -179,6 +199,16 @@ def perform(d: DiskDict[Any, Any], deed: Deed) -> None:
             d.rename(key, target)
         elif kind == "popitem":
             d.popitem()
+        elif kind == "put file":
+            uploading.put_file(d, key, value, ttl, metadata)
+        elif kind == "move in":
+            uploading.move_in(d, key, value, ttl, metadata, deed.now)
+        elif kind == "write":
+            uploading.write(d, key, value, ttl)
+        elif kind == "copy":
+            uploading.copy(d, key, target)
+        elif kind == "move":
+            uploading.move(d, key, target)
         elif kind == "transaction":
             with d.transaction():
                 d.set(key, value, ttl=ttl, metadata=metadata)
@@ -194,13 +224,15 @@ def foreseen(records: Records, deed: Deed) -> Records:
     there = alive(records, now)
     old = there.get(key)
     expires = None if ttl is None else now + ttl
-    if kind in ("put", "transaction"):
+    if kind == "write":
+        metadata = None
+    if kind in ("put", "transaction", "put file", "move in", "write"):
         there[key] = Seen(value, expires, metadata or {}, now if old is None else old.created)
     if kind == "transaction":
         there.pop(target, None)
         last = there.get(LAST)
         there[LAST] = Seen(value, None, {}, now if last is None else last.created)
-    elif kind == "put":
+    elif kind in ("put", "put file", "move in", "write"):
         pass
     elif kind == "popitem":
         there and there.popitem()
@@ -215,6 +247,11 @@ def foreseen(records: Records, deed: Deed) -> Records:
     elif kind == "describe":
         there[key] = old._replace(metadata=metadata or {})
     elif kind == "rename" and target not in there:
+        there[target] = there.pop(key)
+    elif kind == "copy" and key != target:
+        there[target] = old._replace(created=now if target not in there else there[target].created)
+    elif kind == "move" and key != target:
+        there.pop(target, None)
         there[target] = there.pop(key)
     return there
 
@@ -250,6 +287,11 @@ def _heavy(d: DiskDict[Any, Any]) -> None:
     # `a` needs a sidecar everywhere.
     d.set("a", b"first", ttl=1_000, metadata={"pad": "m" * 66_000})
     d.set("b", b"second")
+
+
+def _large(d: DiskDict[Any, Any]) -> None:
+    _some(d)
+    d.set("a", LARGE, ttl=1_000, metadata={"of": "first"})
 
 
 def _expired(d: DiskDict[Any, Any]) -> None:
@@ -296,49 +338,6 @@ def _transact_heavily(d: DiskDict[Any, Any]) -> None:
         d.set("c", b"third", metadata=HEAVY)
 
 
-def upload(
-    d: DiskDict[Any, Any],
-    key: str,
-    *pieces: bytes,
-    expires: float = NEVER,
-    metadata: dict[str, Any] | None = None,
-    instead_of: str | None = None,
-) -> None:
-    """Have a value come piece by piece, and another key go for it if one is said."""
-    store = d._folder
-    stat = None if instead_of is None else store.stat(instead_of)
-    coming = store.upload()
-    try:
-        for piece in pieces:
-            coming.write(piece)
-        source = None if stat is None or instead_of is None else Source(instead_of, stat.version)
-        coming.finish(key, expires=expires, meta=pack(metadata or {}), instead_of=source)
-    finally:
-        coming.discard()
-
-
-def adopt(d: DiskDict[Any, Any], key: str, value: bytes, expires: float = NEVER) -> None:
-    """Have a file of the caller's become a value, or be copied; it has its content whatever comes of that."""
-    source = f"{d.path}-source-{next(_sources)}"
-    with open(source, "wb") as file:
-        file.write(value)
-    status = os.stat(source)
-    coming = d._folder.upload()
-    try:
-        if not coming.adopt(source, status):
-            coming.write(value)
-        coming.finish(key, expires=expires)
-    finally:
-        coming.discard()
-        with open(source, "rb") as file:
-            if file.read() != value:
-                raise AssertionError("a file of the caller's was altered")
-    # Its place may be needed by the next.
-    Path(source).unlink()
-
-
-_sources = itertools.count()
-
 SCENES = {
     "first put": Scene(_nothing, lambda d: d.set("c", b"third", ttl=5), "replace"),
     "put": Scene(_some, lambda d: d.set("c", b"third", ttl=5, metadata={"of": "third"}), "replace"),
@@ -380,14 +379,27 @@ SCENES = {
     "upload over expired": _later(lambda d: upload(d, "c", b"new life")),
     "upload instead": Scene(_some, lambda d: upload(d, "c", b"third", expires=START + 5, instead_of="a")),
     "upload over and instead": Scene(_some, lambda d: upload(d, LONG, b"newer", metadata={"of": "n"}, instead_of="a")),
-    "adopt": Scene(_some, lambda d: adopt(d, "c", b"third", START + 5)),
-    "adopt over long key": Scene(_some, lambda d: adopt(d, LONG, b"newer", START + 5)),
-    "move over": Scene(_some, lambda d: d._folder.move_over("a", "b"), moves="a"),
-    "move over long key": Scene(_some, lambda d: d._folder.move_over("a", LONG), moves="a"),
-    "move long key over": Scene(_some, lambda d: d._folder.move_over(LONG, "a"), moves=LONG),
-    "move over heavy": Scene(_heavy, lambda d: d._folder.move_over("b", "a"), moves="b"),
-    "move heavy over": Scene(_heavy, lambda d: d._folder.move_over("a", "b"), moves="a"),
-    "move over expired": _later(lambda d: d._folder.move_over("a", "c"), moves="a"),
+    "put file": Scene(_some, lambda d: uploading.put_file(d, "c", LARGE, 5, {"of": "third"})),
+    "put file over long key": Scene(_some, lambda d: uploading.put_file(d, LONG, LARGE, 5)),
+    "put file over heavy": Scene(_heavy, lambda d: uploading.put_file(d, "a", LARGE, 5, HEAVY)),
+    "put small file": Scene(_some, lambda d: uploading.put_file(d, "c", b"third", 5)),
+    "move in": Scene(_some, lambda d: uploading.move_in(d, "c", b"third", 5)),
+    "move in over long key": Scene(_some, lambda d: uploading.move_in(d, LONG, LARGE, 5, {"of": "newer"})),
+    "move in over heavy": Scene(_heavy, lambda d: uploading.move_in(d, "a", LARGE, 5, HEAVY)),
+    "move in over expired": _later(lambda d: uploading.move_in(d, "c", b"new life")),
+    "write": Scene(_some, lambda d: uploading.write(d, "c", LARGE, 5)),
+    "write over long key": Scene(_some, lambda d: uploading.write(d, LONG, LARGE)),
+    "write little over": Scene(_some, lambda d: uploading.write(d, "a", b"newer", 5)),
+    "copy": Scene(_large, lambda d: uploading.copy(d, "a", "c")),
+    "copy over long key": Scene(_large, lambda d: uploading.copy(d, "a", LONG)),
+    "copy little over": Scene(_some, lambda d: uploading.copy(d, LONG, "a")),
+    "get file": Scene(_large, lambda d: uploading.get_file(d, "a")),
+    "move over": Scene(_some, lambda d: uploading.move(d, "a", "b"), moves="a"),
+    "move over long key": Scene(_some, lambda d: uploading.move(d, "a", LONG), moves="a"),
+    "move long key over": Scene(_some, lambda d: uploading.move(d, LONG, "a"), moves=LONG),
+    "move over heavy": Scene(_heavy, lambda d: uploading.move(d, "b", "a"), moves="b"),
+    "move heavy over": Scene(_heavy, lambda d: uploading.move(d, "a", "b"), moves="a"),
+    "move over expired": _later(lambda d: uploading.move(d, "a", "c"), moves="a"),
     "transaction": Scene(_some, _transact),
     "transaction long key": Scene(_some, lambda d: d.set_many({LONG: b"newer", LONG + "2": b"third"})),
     "transaction heavy": Scene(_heavy, _transact_heavily),

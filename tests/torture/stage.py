@@ -14,8 +14,10 @@ from deeds import KEYS, SCENES, At, Records, allowed, exactly, opened, seen_in
 both_homes = pytest.mark.parametrize("home", ["attributes", "sidecars"], indirect=True)
 all_homes = pytest.mark.parametrize("home", ["attributes", "sidecars", "both"], indirect=True)
 each_scene = pytest.mark.parametrize("scene", SCENES)
-STREAMS = {scene for scene in SCENES if scene.startswith(("upload", "adopt", "move"))}
-FEW_STREAMS = ("upload over", "upload over and instead", "adopt", "move heavy over")
+STREAMS = {
+    scene for scene in SCENES if scene.startswith(("upload", "put file", "put small", "move", "write", "copy", "get"))
+}
+FEW_STREAMS = ("upload over and instead", "put file", "move in", "move heavy over")
 FEW = ("first put", "put long key", "overwrite heavy by heavy", "delete", "expire", "rename", "transaction", "clear")
 scenes_by_durability = pytest.mark.parametrize(
     ("scene", "durability"),

@@ -45,7 +45,9 @@ def interrupt(
         "rename over expired",
         "close",
         "upload over and instead",
-        "adopt",
+        "put file",
+        "move in",
+        "write over long key",
         "move heavy over",
     ],
 )

@@ -12,6 +12,7 @@ from crew import Actor, Crew
 from deeds import HOMES, KEYS, At, Deed, Records, alive, allowed, exactly, foreseen, opened, plan, seen_in
 from mounts import Disk
 from tallies import tally
+from uploading import given_to, source_of
 
 LATE = 0.2
 """Seconds after which a writer with an interval of 3 ms has certainly had a sync, on a machine as busy as that."""
@@ -74,7 +75,22 @@ class Witness:
         assert alone == {key: found[key].value if key in found else None for key in KEYS}, where
         assert length == len(found), where
         assert problems <= {"orphaned", "unfinished"}, where
+        self._look_for_source(flying[-1], found, where)
         self._records = found
+
+    def _look_for_source(self, deed: Deed, found: Records, where: str) -> None:
+        """A file that was being moved in is there as it was, or it is the value; it may be both for a moment."""
+        source, given = source_of(self._folder), given_to(self._folder)
+        if (
+            self.fate == Witness.fate
+            and deed.kind == "move in"
+            and given.exists()
+            and given.read_bytes() == b"%d" % deed.now
+        ):
+            is_value = exactly(found) == exactly(alive(foreseen(self._records, deed), deed.now))
+            assert is_value or source.read_bytes() == deed.value, where
+            assert not source.exists() or source.read_bytes() == deed.value, where
+            tally["kills while a file is moved in"] += 1
 
     def _explained(self, found: Records, flying: list[Deed], now: float) -> bool:
         """Whether this is there if one of the deeds, in their row, was the last that came through, or came half."""
