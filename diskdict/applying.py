@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from diskdict import attributes as xattrs
-from diskdict.attributes import attributes_of
+from diskdict.attributes import Attributes, attributes_of
 from diskdict.journal import Amend, Change, Move, Place, Put, Reading, Remove
 from diskdict.layout import TMP
 from diskdict.records import RecordFiles
@@ -57,12 +57,40 @@ def put(files: RecordFiles, key: str, record: Record) -> None:
 def apply_again(files: RecordFiles, changes: Iterable[Change]) -> None:
     """Make those of the changes that were not made yet, and that nothing newer has come in place of."""
     for change in changes:
+        key = change.target if isinstance(change, Move) else change.key
         if not is_made(files, change):
+            if isinstance(change, (Place, Move)) and _has_come(files, change):
+                _welcome_again(files, key)
+                _tell_again(files, files.path(key), change.attributes)
+                continue
             if isinstance(change, Place) and not change.beside:
                 _describe_again(files, change)
             apply(files, [change])
         elif not isinstance(change, Remove):
-            _welcome_again(files, change.target if isinstance(change, Move) else change.key)
+            _welcome_again(files, key)
+
+
+def source_of(files: RecordFiles, change: Place | Move) -> str:
+    """Return where the value of a change lies: where it comes from, or in its place already."""
+    if _has_come(files, change):
+        return files.path(change.target if isinstance(change, Move) else change.key)
+    return _origin(files, change)
+
+
+def _origin(files: RecordFiles, change: Place | Move) -> str:
+    return files.path(change.key) if isinstance(change, Move) else STAGED + change.file
+
+
+def _has_come(files: RecordFiles, change: Place | Move) -> bool:
+    # With the power gone, what is kept beside a value may be lost or torn where the value has come to its place.
+    place = files.path(change.target if isinstance(change, Move) else change.key)
+    return not files.data.has(_origin(files, change)) and _holds(files, place, change.attributes)
+
+
+def _tell_again(files: RecordFiles, path: str, new: Attributes) -> None:
+    old = files.find(path)
+    if old is not None:
+        files.amend(path, old, new)
 
 
 def _describe_again(files: RecordFiles, change: Place) -> None:
@@ -91,17 +119,20 @@ def is_made(files: RecordFiles, change: Change) -> bool:
     if known is not None and known.version >= version:
         # With the power gone before its bytes were on disk, a file may have no more than its attributes.
         return known.version > version or not isinstance(change, Put) or files.data.read(path) == change.record.payload
-    return isinstance(change, Place) and not _is_staged(files, change)
+    if not isinstance(change, Place):
+        return False
+    # It may have gone since, or be torn with the power gone.
+    return not (_holds(files, STAGED + change.file, change.attributes) or _has_come(files, change))
 
 
-def _is_staged(files: RecordFiles, change: Place) -> bool:
-    """Return whether a value is there to be placed: it may have gone since, or be torn with the power gone."""
+def _holds(files: RecordFiles, path: str, attributes: Attributes) -> bool:
+    """Return whether there is a file with the value that these attributes were written with."""
     try:
-        fd = files.data.open(STAGED + change.file)
+        fd = files.data.open(path)
     except FileNotFoundError:
         return False
     try:
         # An upload may be larger than the memory.
-        return xattrs.holds(fd, change.attributes)
+        return xattrs.holds(fd, attributes)
     finally:
         os.close(fd)

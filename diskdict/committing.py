@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Collection, Mapping
 
-from diskdict.applying import STAGED, apply, apply_again, is_made, latest
+from diskdict.applying import STAGED, apply, apply_again, is_made, latest, source_of
 from diskdict.attributes import STRIPPED, Attributes, attributes_of
 from diskdict.errors import ReadOnlyError
 from diskdict.files import sync_filesystem
@@ -120,6 +120,10 @@ class FolderCommitter(FolderReader):
 
     def _journalize(self, group: tuple[Change, ...]) -> None:
         if self._behind:
+            # A value that goes to a folder which is not on disk could be lost with that.
+            for change in group:
+                if isinstance(change, (Place, Move)):
+                    self.files.make_room(change.target if isinstance(change, Move) else change.key)
             self.files.sync_all()
         written = self.journal.write(group)
         self.journal.keep(written)
@@ -217,11 +221,11 @@ class FolderCommitter(FolderReader):
             shown[change.key] = change.record
         elif isinstance(change, Remove):
             shown[change.key] = None
-        elif isinstance(change, Place):
-            shown[change.key] = self._record(STAGED + change.file, change.attributes)
+        elif isinstance(change, Amend):
+            shown[change.key] = self._record(self.files.path(change.key), change.attributes)
         else:
             there = change.target if isinstance(change, Move) else change.key
-            shown[there] = self._record(self.files.path(change.key), change.attributes)
+            shown[there] = self._record(source_of(self.files, change), change.attributes)
             if isinstance(change, Move):
                 shown[change.key] = None
 

@@ -109,6 +109,10 @@ class RecordFiles(Refusing, RecordFinder):
         if self.companions.sidecars and not beside:
             self.companions.discard_sidecar(path)
 
+    def make_room(self, key: str) -> None:
+        """Have the folder there where the value of `key` is to be."""
+        self._make(self.path(key)[: self._shard_length])
+
     def _make(self, shard: str) -> None:
         if not self.data.admit(shard):
             self.data.mkdir(shard)

@@ -16,7 +16,7 @@ from diskdict.attributes import Attributes
 from diskdict.checksums import crc32
 from diskdict.copying import BY_SYSTEM, Summed, copy_summed
 from diskdict.files import READ_WRITE_NEW, write_all
-from diskdict.layout import TMP
+from diskdict.layout import DIGEST, TMP
 from diskdict.store import NEVER, OnlyIf
 from diskdict.upkeep import FolderUpkeep
 from diskdict.uploads import Source, Upload, Uploading
@@ -36,7 +36,7 @@ class FolderUpload(Upload):
         """Whether the journal has it, so that it must stay whatever happens here."""
         self._adopted: os.stat_result | None = None
         self._path = ""
-        self._finished = False
+        self._finished = self._goes_by_name = False
         self._fd = -1
         store.under_way.add(self.file)
         try:
@@ -116,14 +116,11 @@ class FolderUpload(Upload):
         try:
             version = self._store.place(self, key, expires, meta, created, only_if, instead_of)
             self._finished = version is not None
+            if self._finished and self.lasting and not self._goes_by_name:
+                self._store.have_on_disk()
             return version
         finally:
             self.discard()
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether none of the caller's files has become this one."""
-        return self._adopted is None
 
     def describe(self, attributes: Attributes, path: str) -> bool:
         """Give the file its attributes before it goes to `path`; return whether they go beside it."""
@@ -131,7 +128,10 @@ class FolderUpload(Upload):
         if self._adopted is not None:
             os.fchmod(self._fd, self._data.mode)
             os.utime(self._fd)
-        return self._store.files.describe(self._fd, attributes)
+        beside = self._store.files.describe(self._fd, attributes)
+        # Names come and go in their order, but with nothing else that was written.
+        self._goes_by_name = self._adopted is not None and not beside and DIGEST not in path
+        return beside
 
     def discard(self) -> None:
         fd, self._fd = self._fd, -1
@@ -199,6 +199,11 @@ class FolderTaking(FolderUpkeep, Uploading):
                 self.folder.mkdir(TMP)
                 self.folder.admit(TMP)
             return FolderUpload(self)
+
+    def have_on_disk(self) -> None:
+        """Have on disk what was finished, where it is not yet."""
+        if not self._behind:
+            self.files.sync_all()
 
     @abc.abstractmethod
     def place(

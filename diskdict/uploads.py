@@ -39,6 +39,8 @@ class Upload(abc.ABC):
 
     length: int = 0
     """Bytes that it has."""
+    lasting: bool = False
+    """Whether it is to be on disk when it is finished, since what it was made of goes then."""
 
     @abc.abstractmethod
     def write(self, piece: bytes | memoryview) -> None:

@@ -85,7 +85,9 @@ class StoreDraft(Draft):
 
     def finish(self) -> None:
         self._check_size()
-        ttl, meta, like, instead_of = self._terms
+        ttl, meta, like, instead_of, moved = self._terms
+        if moved:
+            self._begun().lasting = True
         expires = self._expires(ttl) if like is None or ttl is not None else NEVER
         if like is not None:
             expires, meta = min(expires, like.expires), like.meta

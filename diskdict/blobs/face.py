@@ -82,9 +82,9 @@ class Blobs(Layer):
                 return self._put_stream(key, content, ttl_secs, metadata)
             status = os.fstat(content.fileno())
             if key is None:
-                key = self._put_stream(None, content, ttl_secs, metadata)
+                key = self._put_stream(None, content, ttl_secs, metadata, moved=True)
             else:
-                with self.writing(key, Terms(ttl_secs, _packed(metadata))) as draft:
+                with self.writing(key, Terms(ttl_secs, _packed(metadata), moved=True)) as draft:
                     if not draft.adopt(path, status):
                         draft.take(content)
                     draft.finish()
@@ -95,28 +95,36 @@ class Blobs(Layer):
         return key
 
     def _put_stream(
-        self, key: str | None, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None
+        self,
+        key: str | None,
+        content: BinaryIO,
+        ttl: TtlSecs,
+        metadata: Mapping[str, object] | None,
+        *,
+        moved: bool = False,
     ) -> str:
         if key is not None:
-            with self.writing(key, Terms(ttl, _packed(metadata))) as draft:
+            with self.writing(key, Terms(ttl, _packed(metadata), moved=moved)) as draft:
                 draft.take(content)
                 draft.finish()
             return key
         if _can_be_read_twice(content):
-            return self._put_made(content, ttl, metadata)
+            return self._put_made(content, ttl, metadata, moved=moved)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as kept:
             copy_stream(content, cast(Sink, kept))
             kept.seek(0)
-            return self._put_made(cast(BinaryIO, kept), ttl, metadata)
+            return self._put_made(cast(BinaryIO, kept), ttl, metadata, moved=moved)
 
-    def _put_made(self, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None) -> str:
+    def _put_made(
+        self, content: BinaryIO, ttl: TtlSecs, metadata: Mapping[str, object] | None, *, moved: bool = False
+    ) -> str:
         begin = content.tell()
         key = self.check(self.make_id(content))
         # The key says what the value is.
         if metadata is None and self.prolong(key, ttl):
             return key
         content.seek(begin)
-        return self._put_stream(key, content, ttl, metadata)
+        return self._put_stream(key, content, ttl, metadata, moved=moved)
 
     def get(self, key: str) -> bytes:
         """Return a value. KeyError where there is none."""

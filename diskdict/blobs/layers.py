@@ -19,13 +19,14 @@ class Terms(NamedTuple):
 
     ``ttl`` is as people give it. ``like`` is a stat whose metadata it takes instead, and whose expiry, unless that of
     ``ttl`` comes first. ``instead_of`` is a key that goes in the same moment, if it still has the version of ``like``;
-    `Draft.finish` raises ConflictError where it has not.
+    `Draft.finish` raises ConflictError where it has not. ``moved`` says that what the value is made of goes afterwards.
     """
 
     ttl: TtlSecs = None
     meta: str | None = None
     like: Stat | None = None
     instead_of: str | None = None
+    moved: bool = False
 
 
 class Layer(abc.ABC):

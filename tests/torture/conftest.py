@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,13 +15,6 @@ from diskdict import attributes
 from diskdict.attributes import supported
 
 pytest.register_assert_rewrite("stage", "witness")
-
-
-@pytest.fixture(autouse=True)
-def takes_its_time(request: pytest.FixtureRequest) -> None:
-    """What runs for minutes on purpose does not hang."""
-    if request.node.get_closest_marker("torture"):
-        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")

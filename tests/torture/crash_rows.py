@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import faults
+import uploading
 from deeds import LONG, At, Records, opened, seen_in
 from recording import Event, Recorder, Step, Sync
 
@@ -65,6 +66,52 @@ ALPHABET: dict[str, Act] = {
 }
 """The changes; "follow" is what the store's thread does when the interval is over."""
 
+
+def _stored(how: Callable[[DiskDict[Any, Any], str, bytes], object], key: str) -> Act:
+    """Return what has a value come as a stream, where the store has streams."""
+
+    def act(d: StoreDict[Any, Any], number: int) -> None:
+        value = b"%d as a stream " % number * 50
+        if isinstance(d, DiskDict):
+            how(d, key, value)
+        else:
+            d[key] = value
+
+    return act
+
+
+def _copy(d: StoreDict[Any, Any], number: int) -> None:
+    if isinstance(d, DiskDict):
+        with contextlib.suppress(KeyError):
+            uploading.copy(d, "a", LONG)
+    elif "a" in d:
+        d[LONG] = d["a"]
+
+
+def _move(d: StoreDict[Any, Any], number: int) -> None:
+    if isinstance(d, DiskDict):
+        with contextlib.suppress(KeyError):
+            uploading.move(d, "a", "b")
+    elif "a" in d:
+        d.delete("b")
+        d.rename("a", "b")
+
+
+STREAMS: dict[str, Act] = {
+    "put file": _stored(uploading.put_file, "a"),
+    "move in": _stored(uploading.move_in, "a"),
+    "move in long key": _stored(uploading.move_in, LONG),
+    "write": _stored(uploading.write, "b"),
+    "copy": _copy,
+    "move": _move,
+}
+"""The changes by streams."""
+CHANGES = ALPHABET | STREAMS
+LASTING = ("flush", "follow", "put file", "move in", "move in long key", "write")
+"""What leaves all on disk with a journal: files are not written before what was done until then."""
+MOVED_IN = {"move in": "a", "move in long key": LONG}
+"""Those that leave a file of the caller's, or a value under this key."""
+
 Row = tuple[str, ...]
 ENDS = ("close", "kill")
 """How the process leaves the store that is opened again then, and put into."""
@@ -73,6 +120,12 @@ ENDS = ("close", "kill")
 def rows(length: int) -> Iterator[Row]:
     """Yield all rows of that many changes."""
     return itertools.product(ALPHABET, repeat=length)
+
+
+def rows_of_streams(length: int) -> Iterator[Row]:
+    """Yield rows of that many changes, of which the last but one, or the only one, is by streams."""
+    before, after = max(0, length - 2), min(1, length - 1)
+    return itertools.product(*[CHANGES] * before, STREAMS, *[CHANGES] * after)
 
 
 def rows_begun_anew() -> Iterator[Row]:
@@ -127,7 +180,8 @@ class Recording:
         for number, name in enumerate(case.row):
             if number and number == len(case.row) - 1:
                 self.first = len(self.events)
-            self._step(d, ALPHABET[name], lasts=name in ("flush", "follow") and case.durability != "process")
+            lasts = case.durability != "process" and name in LASTING
+            self._step(d, CHANGES[name], lasts=lasts)
         if case.end == "close":
             self._step(d, lambda d, _: d.close() if isinstance(d, DiskDict) else None, lasts=True)
         else:

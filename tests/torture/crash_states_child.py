@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shutil
 import warnings
@@ -11,12 +12,15 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crash_rows import Case, Recording
+import faults
+from crash_rows import MOVED_IN, Case, Recording
 from crash_states import KINDS, Disk, Kind, State, build
 from deeds import START, At, Records, Seen, exactly, opened, seen_in, use
-from recording import Step, Sync
+from recording import Given, Step, Sync
+from uploading import LARGE, Face, source_of
 
 from diskdict import CorruptValueError, DiskDict, journal
+from diskdict.blobs import drafts
 
 NO_HEAD = "its first line is damaged"
 """Of a journal that was never synced the first sector may be missing alone, and then it looks damaged."""
@@ -33,26 +37,29 @@ class Verdict(NamedTuple):
 class Moment(NamedTuple):
     """After which call the power is cut, on what kind of disk.
 
-    ``begun`` is the last step that began, ``sure`` the last that must be there.
+    ``begun`` is the last step that began, ``sure`` the last that must be there. ``given`` is the last that had a
+    file of the caller's on disk, to move it in.
     """
 
     kind: Kind
     call: int
     begun: int
     sure: int
+    given: int = 0
 
 
 class Found(NamedTuple):
     """What a store tells that is opened after a power cut.
 
     ``damaged`` are keys whose values are refused, ``stripped`` those without attributes. ``error`` says why the store
-    does not open, or of what it warns.
+    does not open, or of what it warns. ``source`` is what the caller's own file holds, if it is there.
     """
 
     records: Records
     damaged: frozenset[str]
     stripped: frozenset[str]
     error: str
+    source: bytes | None = None
 
 
 def judge(folder: Path, cases: Iterable[Case], limit: int, overlooked: Collection[str | None]) -> Verdict:
@@ -67,7 +74,9 @@ def judge(folder: Path, cases: Iterable[Case], limit: int, overlooked: Collectio
             states += 1
             if state not in found:
                 found[state] = _look(folder, state)
-            what = _wrong(case, recording.told, moment, found[state])
+            what = _wrong(case, recording.told, moment, found[state]) or _lost(
+                case, recording.told, moment, found[state]
+            )
             if what:
                 wrong.append(f"{case}, {moment}: {what} in {_listed(state)}")
         different += len(found)
@@ -92,8 +101,11 @@ def _states(case: Case, recording: Recording, limit: int) -> Iterator[tuple[Mome
                 if event.done:
                     lasts = case.durability == "full" or recording.lasts[event.number]
                     moment = moment._replace(sure=event.number if lasts else moment.sure)
+            elif isinstance(event, Given):
+                moment = moment._replace(given=moment.begun)
             # A sync takes some of the states of before away, and so does no step that only begins.
-            if call >= recording.first and not isinstance(event, Sync) and (event != Step(moment.begun, done=False)):
+            quiet = isinstance(event, Sync | Given) or event == Step(moment.begun, done=False)
+            if call >= recording.first and not quiet:
                 for state in disk.states(chance, limit):
                     yield moment, state
 
@@ -101,7 +113,8 @@ def _states(case: Case, recording: Recording, limit: int) -> Iterator[tuple[Mome
 def _look(folder: Path, state: State) -> Found:
     try:
         build(state, str(_made(folder)))
-        return _found(folder / "store")
+        source = source_of(folder / "store")
+        return _found(folder / "store")._replace(source=source.read_bytes() if source.exists() else None)
     finally:
         shutil.rmtree(folder)
 
@@ -164,11 +177,43 @@ def _wrong(case: Case, told: list[Records], moment: Moment, found: Found) -> str
     return ""
 
 
+def _lost(case: Case, told: list[Records], moment: Moment, found: Found) -> str:
+    """Say which file that was moved in is neither there nor a value, or nothing."""
+    if case.durability == "process" and moment.kind == "weak":
+        return ""  # that one name goes says nothing of whether another has come
+    for number, name in enumerate(case.row[: moment.given], 1):
+        key = MOVED_IN.get(name)
+        values = [_value(records, key) for records in told[number : moment.begun + 1]]
+        if key is not None and _value(found.records, key) not in values and found.source != values[0]:
+            return f"what was moved to {key} is neither there nor the value in {found}"
+    return ""
+
+
+def _value(records: Records, key: Any) -> bytes | None:
+    return records[key].value if key in records else None
+
+
 def _among(seen: Seen | None, values: list[Seen | None], kind: Kind) -> bool:
     """Return whether a key had this; on a weak disk a renamed value may have an expiry that it had before."""
     if kind == "weak" and seen is not None:
         return seen.value in [each.value for each in values if each is not None]
     return seen in values
+
+
+def moved_as_a_copy(folder: Path) -> list[str]:
+    """Move in a file that has two names, so that it has to be copied; return the last calls that change anything."""
+    folder.mkdir()
+    source = source_of(folder / "store")
+    source.write_bytes(LARGE)
+    os.link(source, folder / "other")
+    with opened(folder / "store", At()) as d, faults.armed(faults.Plan()) as plan:
+        Face(d).put_file("a", source, move=True)
+    return [call.name for call in plan.done if call.name in ("replace", "syncfs", "unlink")][-3:]
+
+
+def have_little() -> None:
+    """Have this process write each value beside the others that comes as a stream, be it ever so short."""
+    drafts.PIECE = 8  # type: ignore[misc]
 
 
 class _Any(int):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from os import lseek  # the system's own, whatever is put in its place later
+from os import lseek, pread  # the system's own, whatever is put in its place later
 from typing import Any, NamedTuple
 
 import faults
@@ -61,7 +61,13 @@ class Step(NamedTuple):
     done: bool
 
 
-Event = Names | Attribute | Write | Resize | Sync | Step
+class Given(NamedTuple):
+    """A file of the caller's is there, and on disk."""
+
+    path: str
+
+
+Event = Names | Attribute | Write | Resize | Sync | Step | Given
 
 
 class Recorder(faults.Plan):
@@ -102,7 +108,16 @@ class Recorder(faults.Plan):
             self._names[there] = len(self._sizes) + 1
             self._sizes[self._names[there]] = 0
             self.events.append(Names(((there, self._names[there]),)))
+        elif there not in self._names and not there.startswith(".."):
+            self._find(there, fd)
         self._files[fd] = self._names.get(there)
+
+    def _find(self, there: str, fd: int) -> None:
+        """Note a file of the caller's, which was there before, and on disk."""
+        file, size = len(self._sizes) + 1, os.fstat(fd).st_size
+        self._names[there], self._sizes[file] = file, size
+        content = Write(file, 0, pread(fd, size, 0), grows=True)
+        self.events += [Names(((there, file),)), content, Sync(file), Sync(there.rpartition("/")[0]), Given(there)]
 
     def _close(self, _: None, fd: int) -> None:
         self._files.pop(fd, None)
@@ -115,6 +130,20 @@ class Recorder(faults.Plan):
         there = self._path(path, dir_fd)
         del self._names[there]
         self.events.append(Names(((there, None),)))
+
+    def _link(
+        self,
+        _: None,
+        source: str,
+        target: str,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        there = self._path(target, dst_dir_fd)
+        self._names[there] = self._names[self._path(source, src_dir_fd)]
+        self.events.append(Names(((there, self._names[there]),)))
 
     def _replace(self, _: None, source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         before, after = self._path(source, src_dir_fd), self._path(target, dst_dir_fd)
@@ -132,6 +161,10 @@ class Recorder(faults.Plan):
         end = offset + written
         self.events.append(Write(file, offset, bytes(content[:written]), end > self._sizes[file]))
         self._sizes[file] = max(end, self._sizes[file])
+
+    def _copy_file_range(self, copied: int, source: int, target: int, count: int, begin: int, offset: int) -> None:
+        if copied:
+            self._pwrite(copied, target, pread(target, copied, offset), offset)
 
     def _ftruncate(self, _: None, fd: int, size: int) -> None:
         file = self._files[fd]

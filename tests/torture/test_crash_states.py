@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from crash_rows import DURABILITIES, ENDS, Case, Row, rows, rows_begun_anew
+from crash_rows import DURABILITIES, ENDS, Case, Row, rows, rows_begun_anew, rows_of_streams
 from crash_states_child import Verdict
 from crew import Crew
 from stage import both_homes
@@ -38,7 +38,7 @@ def judge(
 ) -> Verdict:
     """Return what is found when `limit` states at most are looked at for each moment and kind of disk."""
     with crew.actor() as actor:
-        actor.run(before)
+        actor.run(f"crash_states_child.have_little(); {before}")
         names = {"folder": quick / "states", "cases": list(cases), "limit": limit, "overlooked": overlooked}
         verdict = actor.ask("crash_states_child.judge(folder, cases, limit, overlooked)", **names)
     assert isinstance(verdict, Verdict)
@@ -76,6 +76,36 @@ def test_crash_states(recorded: Crew, quick: Path, home: str, durability: str) -
     long = zip([*rows(3), *rows_begun_anew()], ends_and_homes, strict=False)
     three = [Case(row, end, False, durability, home) for row, (end, each) in long if each == home]
     assert_right(recorded, quick, three, limit=4)
+
+
+@each_way
+@both_homes
+def test_few_crash_states_of_streams(recorded: Crew, quick: Path, home: str, durability: str) -> None:
+    """The same holds while values come as streams, and a file that is moved in is there or it is the value."""
+    cases = [Case(row, "kill", False, durability, home) for row in rows_of_streams(1)]
+    assert_right(recorded, quick, cases, limit=3)
+
+
+@pytest.mark.torture
+@each_way
+@both_homes
+def test_crash_states_of_streams(recorded: Crew, quick: Path, home: str, durability: str) -> None:
+    """The same within all rows of up to two changes, of three where two are by streams."""
+    one = [Case(row, end, new, durability, home) for row in rows_of_streams(1) for end in ENDS for new in (False, True)]
+    assert_right(recorded, quick, one, limit=40)
+    two = [Case(row, end, False, durability, home) for row in rows_of_streams(2) for end in ENDS]
+    assert_right(recorded, quick, two, limit=8)
+    ends_and_homes = itertools.cycle(itertools.product(ENDS, ("attributes", "sidecars")))
+    long = zip(rows_of_streams(3), ends_and_homes, strict=False)
+    three = [Case(row, end, False, durability, home) for row, (end, each) in long if each == home]
+    assert_right(recorded, quick, three, limit=4)
+
+
+def test_a_copy_is_on_disk_before_its_source_goes(recorded: Crew, quick: Path) -> None:
+    """What is moved in and cannot become the value by its name is synced before that goes."""
+    with recorded.actor() as actor:
+        calls = actor.ask("crash_states_child.moved_as_a_copy(folder)", folder=quick / "copied")
+    assert calls == ["replace", "syncfs", "unlink"]
 
 
 @pytest.mark.parametrize(
