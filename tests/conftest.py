@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import shutil
@@ -149,6 +150,13 @@ def obstore_has_its_runtime() -> None:
     """The first request of a process starts it, and it keeps what it listens on for good: not a leak of that test."""
     if find_spec("obstore"):
         import_module("obstore").put(import_module("obstore.store").MemoryStore(), "first", b"")
+
+
+@pytest.fixture(autouse=True)
+def takes_its_time(request: pytest.FixtureRequest) -> None:
+    """What runs for minutes on purpose does not hang."""
+    if request.node.get_closest_marker("torture"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
