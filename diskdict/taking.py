@@ -46,6 +46,9 @@ class FolderUpload(Upload):
             raise
 
     def write(self, piece: bytes | memoryview) -> None:
+        if self._store.forked:
+            # The file is that of the parent, who goes on.
+            self._store.check_open()
         write_all(self._fd, piece)
         self.length += len(piece)
         self.checksum = crc32(piece, self.checksum)

@@ -108,10 +108,11 @@ class StoreDraft(Draft):
 
 def _size_of(stream: BinaryIO) -> int | None:
     """Return the size of what the system, or the store, may copy: a file or a payload; None for other streams."""
-    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    # A kind of their own may give other bytes than the descriptor does.
+    raw = stream.raw if type(stream) is io.BufferedReader else stream
     if isinstance(raw, Stored):
         return raw.size
-    if not isinstance(raw, io.FileIO):
+    if type(raw) is not io.FileIO:
         return None
     status = os.fstat(raw.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None

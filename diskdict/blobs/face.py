@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, Final, Self, cast
 
 from diskdict.blobs.layers import Layer, Path, Terms, TtlSecs
-from diskdict.blobs.streams import DraftFile, Sink, copy_stream, write_file
+from diskdict.blobs.streams import DraftFile, Sink, copy_stream, octets, write_file
 from diskdict.errors import InvalidValueError, KeyNotFoundError
 from diskdict.info import Info, describe, pack
 from diskdict.store import Stat
@@ -45,8 +45,7 @@ class Blobs(Layer):
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise InvalidValueError(f"a value is bytes, not {type(data).__qualname__}; encode text first")
-        if isinstance(data, memoryview) and (data.format != "B" or data.ndim != 1 or not data.contiguous):
-            data = data.tobytes()
+        data = octets(data)
         if key is None:
             return self._put_made(io.BytesIO(data), ttl_secs, metadata)
         terms = Terms(ttl_secs, _packed(metadata))

@@ -106,17 +106,29 @@ class DraftFile(io.RawIOBase):
         self.discard()
 
 
-def pieces_of(source: BinaryIO) -> Iterator[bytes]:
+def pieces_of(source: BinaryIO) -> Iterator[bytes | memoryview]:
     """Yield what a stream gives from where it stands.
 
     TypeError where it gives anything but bytes, BlockingIOError where it has nothing to give yet.
     """
-    while (piece := source.read(PIECE)) or piece is None:
+    while True:
+        piece: object = source.read(PIECE)
         if piece is None:
             raise BlockingIOError(errno.EAGAIN, "the stream has no more bytes yet; one is needed that waits for them")
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise TypeError(f"a stream of bytes is needed, and this one gives {type(piece).__qualname__}")
-        yield piece
+        if not piece:
+            return
+        # A stream may go on using a buffer of its own.
+        yield bytes(piece) if isinstance(piece, bytearray) else octets(piece)
+
+
+def octets(data: bytes | bytearray | memoryview) -> bytes | memoryview:
+    """Return the bytes of memory of any shape as what has their number as its length."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.tobytes()
 
 
 def copy_stream(source: BinaryIO, target: Sink) -> None:
