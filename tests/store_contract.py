@@ -291,8 +291,12 @@ class StoreContract:
         assert store.put("k", b"2", only_if=version) is None
         assert not store.contains("k")
 
+    upload_size = 3
+    """Bytes from which a store has a way of its own with uploads."""
+
     def test_an_upload_is_a_put(self, store: Store, clock) -> None:
         """With what belongs to the record; a condition that does not hold leaves what is there."""
+        one, two = b"1" * self.upload_size, b"2" * self.upload_size
 
         def sent(payload: bytes, **terms: Any) -> int | None:
             upload = upload_to(store)
@@ -303,20 +307,20 @@ class StoreContract:
             finally:
                 upload.discard()
 
-        first = sent(b"one", expires=clock.now + 9, meta='{"n":1}', created=1_000.5, only_if=ABSENT)
+        first = sent(one, expires=clock.now + 9, meta='{"n":1}', created=1_000.5, only_if=ABSENT)
         record = store.get("a")
 
         assert record is not None
         assert record.version == first
-        assert (record.payload, record.created, record.meta) == (b"one", 1_000.5, '{"n":1}')
+        assert (record.payload, record.created, record.meta) == (one, 1_000.5, '{"n":1}')
         assert record.expires == pytest.approx(clock.now + 9, abs=0.001)
-        assert sent(b"two", only_if=ABSENT) is None
-        assert sent(b"two", only_if=record.version + 1) is None
+        assert sent(two, only_if=ABSENT) is None
+        assert sent(two, only_if=record.version + 1) is None
         assert store.get("a") == record
-        assert sent(b"two", created=2_000.5, only_if=record.version) is not None
+        assert sent(two, created=2_000.5, only_if=record.version) is not None
         changed = store.get("a")
         assert changed is not None
-        assert (changed.payload, changed.order, changed.created) == (b"two", record.order, record.created)
+        assert (changed.payload, changed.order, changed.created) == (two, record.order, record.created)
         assert (changed.expires, changed.meta) == (NEVER, None)
 
     def test_delete_if_version(self, store: Store) -> None:

@@ -24,6 +24,7 @@ from tallies import Announce
 from diskdict import KVStore, open_dict
 from diskdict.backends import open_store
 from diskdict.backends.objects.address import client_of, parsed
+from diskdict.backends.objects.apart import LARGE
 from diskdict.backends.objects.store import ObjectStore
 from diskdict.core import StoreDict
 from diskdict.store import Store
@@ -71,6 +72,8 @@ class TestObjectStoreOfThreads(TestObjectStore):
 
 class TestObjectStoreInMemory(StoreContract):
     """The contract over a client of the caller's."""
+
+    upload_size = LARGE + 1
 
     @pytest.fixture
     def make_store(self, keep: Callable[[Store], Store]) -> MakeStore:
