@@ -68,9 +68,9 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def session_of(title: str) -> list[tuple[str, str]]:
-    """Return the commands of a section of the README, each with what it answers."""
-    section = (ROOT / "README.rst").read_text(encoding="utf-8").partition(f"{title}\n")[2]
+def session_of(title: str, document: str = "README.rst") -> list[tuple[str, str]]:
+    """Return the commands of a section of the README, or of another document, each with what it answers."""
+    section = (ROOT / document).read_text(encoding="utf-8").partition(f"{title}\n")[2]
     block = re.search(r"code-block:: console\n\n((?:    .*\n|\n)+)", section)
     assert block is not None
     found = re.findall(r"^    \$ (.+)\n((?:    (?!\$ ).*\n)*)", block[1], re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Everything that is shown is executed: the README, the examples, the docstrings."""
+"""Everything that is shown is executed: the README, what it links to in docs, the examples, the docstrings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = [diskdict.__name__, *(found.name for found in pkgutil.walk_packages(diskdict.__path__, "diskdict."))]
 SMALLER = {"unicode_names.py": ["--limit", "2000"]}
 
-DOCUMENTS = [*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst"), *ROOT.glob("benchmarks/*.rst")]
+DOCS = sorted(ROOT.glob("docs/*.rst"))
+DOCUMENTS = [*ROOT.glob("*.rst"), *DOCS, *ROOT.glob("benchmarks/*.rst")]
 SERVERS = {
     "redis://127.0.0.1:6379": "redis_url",
     "postgresql://me:secret@localhost/mydb": "postgres_url",
@@ -42,6 +43,7 @@ SERVERS = {
 """The servers of a reader, and the fixtures that have one in their place."""
 UNDERLINE = re.compile(r"([=\-~^\"'#*+])\1{2,}\s*$")
 DIRECTIVE = re.compile(r"( *)\.\. code-block:: (python|pycon|console)\s*$")
+LINK = re.compile(r"(?:<|image:: )([\w/-]+\.(?:rst|png|svg))>?")
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -53,20 +55,21 @@ class Block(NamedTuple):
 
 
 class Section(NamedTuple):
-    """The blocks below one heading. They run in order, in one namespace and one folder."""
+    """The blocks below one heading of a document. They run in order, in one namespace and one folder."""
 
+    document: str
     title: str
     blocks: list[Block]
 
 
-def sections(text: str) -> list[Section]:
+def sections(document: str, text: str) -> list[Section]:
     """Return the sections of a reStructuredText document that have Python in them."""
     lines = text.splitlines()
-    found = [Section("top", [])]
+    found = [Section(document, "top", [])]
     for number, line in enumerate(lines):
         heading = lines[number - 1].strip() if number else ""
         if UNDERLINE.match(line) and heading and len(line.rstrip()) >= len(heading):
-            found.append(Section(heading, []))
+            found.append(Section(document, heading, []))
         if directive := DIRECTIVE.match(line):
             block = block_below(lines, number, len(directive[1]))
             if directive[2] != "console" or block.code.startswith(">>>"):
@@ -90,7 +93,11 @@ def source_of(module: str) -> str:
     return importlib.util.find_spec(module).loader.get_source(module)
 
 
-SECTIONS = sections(README.read_text(encoding="utf-8")) if README.exists() else []
+SECTIONS = [
+    section
+    for path in [README, *DOCS]
+    for section in sections(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+]
 
 
 @pytest.fixture
@@ -104,19 +111,26 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_readme_shows_python() -> None:
-    """The README is there and its code blocks are found."""
-    assert SECTIONS
+def test_documents_show_python() -> None:
+    """The README and what it links to are there, and their code blocks are found."""
+    shown = {section.document for section in SECTIONS}
+
+    assert shown >= {"README.rst", *(f"docs/{name}.rst" for name in ("server", "postgresql", "redis", "buckets"))}
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.title}:{section.blocks[0].line}")
-def test_readme_section_runs(section: Section, elsewhere: Path, request: pytest.FixtureRequest) -> None:
+def name_of(section: Section) -> str:
+    """Return what tells a section from all others."""
+    return f"{section.document}:{section.title}:{section.blocks[0].line}"
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=name_of)
+def test_section_of_a_document_runs(section: Section, elsewhere: Path, request: pytest.FixtureRequest) -> None:
     """The blocks of a section run in order, as a reader would type them."""
-    namespace: dict[str, object] = {"__name__": "readme"}
+    namespace: dict[str, object] = {"__name__": "document"}
     for block in section.blocks:
         for url in filter(block.code.__contains__, SERVERS):
             block = block._replace(code=block.code.replace(url, request.getfixturevalue(SERVERS[url])))
-        run_block(block, namespace)
+        run_block(section.document, block, namespace)
 
 
 @pytest.fixture
@@ -158,9 +172,17 @@ def test_document_is_sound(document: Path) -> None:
     assert publish_doctree(document.read_text(encoding="utf-8"), str(document), settings_overrides=settings).children
 
 
-def test_code_of_readme_is_executed() -> None:
+@pytest.mark.parametrize("document", [README, *DOCS], ids=lambda path: path.name)
+def test_code_of_documents_is_executed(document: Path) -> None:
     """Python stands in the kind of block that is run."""
-    assert ".. code::" not in README.read_text(encoding="utf-8")
+    assert ".. code::" not in document.read_text(encoding="utf-8")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """What the README and the others name by a path is there."""
+    for document in [README, *DOCS]:
+        for path in LINK.findall(document.read_text(encoding="utf-8")):
+            assert (document.parent / path).exists(), (document, path)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
@@ -194,26 +216,26 @@ def test_docstring_examples_run(name: str, elsewhere: Path) -> None:
     assert not runner.failures, report.getvalue()
 
 
-def run_block(block: Block, namespace: dict[str, object]) -> None:
-    """Run one block of the README; a failure names the line in the README."""
+def run_block(document: str, block: Block, namespace: dict[str, object]) -> None:
+    """Run one block of a document; a failure names the line in it."""
     if block.code.startswith(">>>"):
-        run_session(block, namespace)
+        run_session(document, block, namespace)
         return
     try:
-        exec(compile("\n" * (block.line - 1) + block.code, str(README), "exec"), namespace)
+        exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / document), "exec"), namespace)
     except Exception as exc:
-        pytest.fail(f"README.rst, block at line {block.line}: {type(exc).__name__}: {exc}\n\n{block.code}")
+        pytest.fail(f"{document}, block at line {block.line}: {type(exc).__name__}: {exc}\n\n{block.code}")
 
 
-def run_session(block: Block, namespace: dict[str, object]) -> None:
+def run_session(document: str, block: Block, namespace: dict[str, object]) -> None:
     """Run a block of prompts and answers. Names it makes are there for the next block."""
-    test = doctest.DocTestParser().get_doctest(block.code, {}, "README.rst", str(README), block.line - 1)
+    test = doctest.DocTestParser().get_doctest(block.code, {}, document, str(ROOT / document), block.line - 1)
     test.globs = namespace
     runner = doctest.DocTestRunner(optionflags=DOCTEST_OPTIONS)
     report = io.StringIO()
     runner.run(test, out=report.write, clear_globs=False)
     if runner.failures:
-        pytest.fail(f"README.rst, block at line {block.line}:\n\n{report.getvalue()}")
+        pytest.fail(f"{document}, block at line {block.line}:\n\n{report.getvalue()}")
 
 
 def test_sections_finds_blocks_below_headings() -> None:
@@ -223,7 +245,7 @@ def test_sections_finds_blocks_below_headings() -> None:
         ".. code-block:: console\n\n   $ ls\n\nNext\n----\n\n.. code-block:: pycon\n\n   >>> 1\n   1\n"
     )
 
-    assert sections(text) == [
-        Section("Title", [Block(7, "a = 1\n\nb = 2\n")]),
-        Section("Next", [Block(22, ">>> 1\n1\n")]),
+    assert sections("a.rst", text) == [
+        Section("a.rst", "Title", [Block(7, "a = 1\n\nb = 2\n")]),
+        Section("a.rst", "Next", [Block(22, ">>> 1\n1\n")]),
     ]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,16 +65,36 @@ except ImportError as error:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     """The built wheel. It is built from a copy, so that the checkout stays as it is."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("setup.cfg", "setup.py", "README.rst", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(PACKAGE, source / "diskdict", ignore=shutil.ignore_patterns("__pycache__"))
+    source, out = copied(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("wheel")
     options = ["--no-deps", "--no-build-isolation", "--use-pep517", "--no-index", "--quiet", "--wheel-dir", str(out)]
 
     run("-m", "pip", "wheel", *options, str(source))
 
     with zipfile.ZipFile(next(out.glob("*.whl"))) as opened:
         yield opened
+
+
+def copied(source: Path) -> Path:
+    """Return a folder with what a distribution is built from."""
+    for name in ("setup.cfg", "setup.py", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("diskdict", "docs", "examples", "benchmarks"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+def test_sources_have_what_the_readme_leads_to(tmp_path: Path) -> None:
+    """The other documents, the examples and the pictures."""
+    source = copied(tmp_path)
+
+    run("setup.py", "-q", "sdist", cwd=source)
+
+    with tarfile.open(next((source / "dist").glob("*.tar.gz"))) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    for folder in ("docs", "examples", "benchmarks/plots"):
+        there = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob("*.*")}
+        assert there
+        assert there <= names
 
 
 def test_wheel_contains_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
@@ -118,9 +139,10 @@ def test_every_name_needs_no_extra_but_encryption() -> None:
     assert encrypted == "encryption needs the extra: pip install 'diskdict-store[encryption]'"
 
 
-def run(*arguments: str) -> str:
+def run(*arguments: str, cwd: Path | None = None) -> str:
     """Run this interpreter with the checkout importable and return what it prints; its errors fail the test."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

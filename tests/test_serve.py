@@ -235,15 +235,16 @@ def put_some(url: str, number: int) -> None:
             http.put(f"/v1/keys/{number}.{each}", json=each).raise_for_status()
 
 
-def test_readme_session(tmp_path: Path, announce: Announce) -> None:
-    """What the README shows of the server is what it does."""
+@pytest.mark.parametrize(("document", "number"), [("README.rst", 2), ("docs/server.rst", 8)])
+def test_readme_session(document: str, number: int, tmp_path: Path, announce: Announce) -> None:
+    """What the README and docs/server.rst show of the server is what it does."""
     if shutil.which("curl") is None:
         announce("the README's session with the server: there is no curl here; make tools installs it.")
         pytest.skip("no curl")
-    (serve, _), *steps = session_of("Over HTTP")
+    (serve, _), *steps = session_of("Over HTTP", document)
     assert serve == "diskdict serve --store inventory &"
 
     with served(tmp_path / "inventory") as url:
         for command, expected in steps:
             follow(command.replace("localhost:8765", url), expected.strip("\n"), tmp_path)
-    assert len(steps) > 5
+    assert len(steps) == number
