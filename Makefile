@@ -58,8 +58,8 @@ torture: $(VENV)/.test ## run the long tests that "make test" leaves out
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
 tools: ## install what only the tests of the page, of other filesystems, of failing disks and of databases need (as root on Debian or Ubuntu)
-	apt-get update --quiet=2
-	apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS)
+	@if dpkg-query --show --showformat='$${db:Status-Status}\n' $(TOOLS) 2>&1 | grep --quiet --invert-match --line-regexp installed; \
+	then apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends $(TOOLS); fi
 
 clean: ## remove the environment and everything that was made
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
