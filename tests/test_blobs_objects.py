@@ -213,6 +213,31 @@ def test_time_to_live_and_metadata_of_uploads(handles: Handles) -> None:
     assert handles.payloads() == []
 
 
+@pytest.mark.parametrize("size", [100, len(LARGE)])
+def test_uploads_on_a_condition(handles: Handles, size: int) -> None:
+    """One whose condition does not hold in the end leaves nothing; a new one was made when it is told."""
+    store, content = handles.store(), LARGE[:size]
+
+    def uploaded(only_if: Any, created: float | None = None) -> int | None:
+        coming = store.upload()
+        coming.write(content)
+        version = coming.finish("a", only_if=only_if, created=created)
+        coming.discard()
+        return version
+
+    first = uploaded(ABSENT, created=5.0)
+    assert first is not None
+    assert uploaded(ABSENT) is None
+    second = uploaded(first, created=6.0)
+    assert second is not None
+    assert uploaded(first) is None
+
+    assert store.stat("a").version == second
+    assert store.stat("a").created == 5.0
+    assert store.read("a") == content
+    assert len(handles.payloads()) == 1
+
+
 def test_what_an_older_diskdict_can_read(handles: Handles) -> None:
     """A value that was put whole is as it was; of one whose payload has a name of its own it is told that it cannot."""
     blobs = handles.blobs()

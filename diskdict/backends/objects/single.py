@@ -147,7 +147,7 @@ class Single(Store, Located):
                 return self._overwrite(key, wanted)
             for view, fresh in self._views(key):
                 old = self._live(view)
-                if _holds(only_if, old):
+                if holds(only_if, old):
                     self._make_room(wanted.content.size - (0 if old is None else old.size))
                     given = wanted.over(old, self.clock(), self._cells.numbers.next(old.version if old else 0))
                     if self._write(key, given, view):
@@ -183,7 +183,7 @@ class Single(Store, Located):
                 view = self._cells.settled(key, whole=True)
                 stat = self._live(view)
                 given = self._cells.given(view)
-                if stat is None or given is None or not _holds(only_if, stat):
+                if stat is None or given is None or not holds(only_if, stat):
                     return None
                 if expires is not None:
                     stat = stat._replace(expires=expires)
@@ -200,7 +200,7 @@ class Single(Store, Located):
                 return self._drop(key)
             for view, fresh in self._views(key):
                 old = self._live(view)
-                if old is not None and _holds(only_if, old):
+                if old is not None and holds(only_if, old):
                     if self._removed(view):
                         self._changes += 1
                         return True
@@ -253,5 +253,6 @@ class Single(Store, Located):
         return sum(stat.size for _, stat in self._stats())
 
 
-def _holds(only_if: OnlyIf, old: Stat | None) -> bool:
+def holds(only_if: OnlyIf, old: Stat | None) -> bool:
+    """Say whether a condition is met by what is live."""
     return only_if is None or only_if == (ABSENT if old is None else old.version)

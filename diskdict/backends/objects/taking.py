@@ -9,7 +9,7 @@ from typing import BinaryIO
 from diskdict.backends.objects.commits import Make, Placed
 from diskdict.backends.objects.lines import Given
 from diskdict.backends.objects.puts import Put
-from diskdict.backends.objects.single import Single
+from diskdict.backends.objects.single import Single, holds
 from diskdict.backends.objects.uploading import ObjectUpload
 from diskdict.errors import ConflictError
 from diskdict.store import OnlyIf, Stat
@@ -30,13 +30,16 @@ class Taking(Single, Uploading):
             return self._put(key, wanted, only_if)
         with self._alone():
             old = self.stat(key)
+            if not holds(only_if, old):
+                return None
             self._make_room(wanted.content.size - (0 if old is None else old.size))
             number = self._cells.numbers.next()
-            expected = {} if only_if is None else {key: only_if}
             # Of a plain write it may never be known that it was made, and replaced by others, payload and all.
-            with suppress(ConflictError):
-                return _version(self._make({key: lambda live: wanted.over(live, self.clock(), number)}, expected)[key])
-            return None
+            makes: dict[str, Make] = {key: lambda live: wanted.over(live, self.clock(), number)}
+            try:
+                return _version(self._make(makes, {} if only_if is None else {key: only_if})[key])
+            except ConflictError:
+                return None
 
     def _replace(self, key: str, wanted: Put, source: Source) -> int | None:
         with self._alone():
