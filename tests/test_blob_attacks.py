@@ -9,16 +9,20 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import obstore
 import pytest
 import zstandard
 from clocks import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from obstore.store import MemoryStore
 
 from diskdict import CorruptValueError, Limits, VerificationError
+from diskdict.backends.objects import ObjectStore
 from diskdict.blobs import Blobs, BlobStore, Cached, Compressed, HashIds, Prefixed, ReadOnly, Signed, UrlEncodedKeys
 from diskdict.blobs.encrypted import Encrypted
 from diskdict.blobs.wrappers import Wrapper
@@ -50,6 +54,23 @@ def bare(clock: Clock) -> Iterator[BlobStore]:
     """What lies below the wrappers, and others have their hands in."""
     with BlobStore("memory:", clock=clock) as bare:
         yield bare
+
+
+@verifying
+def test_changes_after_it_was_verified(wrap: Wrap, clock: Clock) -> None:
+    """What others have put in a bucket in the place of a value that is being read is never handed out."""
+    client, content = MemoryStore(), os.urandom(3 << 20)
+    with BlobStore(ObjectStore(client, codec="bytes", clock=clock)) as bare:
+        blobs = wrap(bare)
+        blobs.put("a", content)
+        with blobs.open("a") as file:
+            file.seek(1 << 20)
+            [[payload]] = obstore.list(client, "large")
+            obstore.put(client, payload["path"], bytes(payload["size"]))
+            for at in (2 << 20, 0, 1 << 20):
+                file.seek(at)
+                with suppress(VerificationError):
+                    assert file.read(100_000) == content[at : at + 100_000]
 
 
 @verifying

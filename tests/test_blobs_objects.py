@@ -6,6 +6,7 @@ import io
 import random
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -24,6 +25,7 @@ from diskdict import FOREVER, BlobStore, ConflictError, LimitError, Limits
 from diskdict.backends.objects import ObjectStore
 from diskdict.backends.objects.address import client_of, parsed
 from diskdict.backends.objects.lines import last_line
+from diskdict.blobs import Blobs, Compressed, Signed
 from diskdict.store import ABSENT, Store
 from diskdict.uploads import Source
 
@@ -389,6 +391,32 @@ def test_removed_by_others_while_it_is_read(handles: Handles) -> None:
         with pytest.raises(ConflictError, match="'a' was replaced or removed while it was read; open it again"):
             seeking.read(10)
         assert one.get("a") == LARGE[::-1]
+
+
+@pytest.mark.parametrize("wrap", [lambda bare: bare, Compressed, lambda bare: Signed(bare, bytes(32))])
+def test_readers_beside_writers_elsewhere(handles: Handles, tmp_path: Path, wrap: Callable[[Blobs], Blobs]) -> None:
+    """Who reads all of a value has the old one or the new one, however often others replace it meanwhile."""
+    one, other = wrap(handles.blobs()), wrap(handles.blobs())
+    values = [LARGE[at : (2 << 20) + at] for at in range(4)]
+    other.put("a", values[0])
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(60):
+            other.put("a", values[turn % 4])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not done.is_set():
+            assert one.get("a") in values
+            one.get_file("a", tmp_path / "a")
+            assert (tmp_path / "a").read_bytes() in values
+            one.copy("a", "b")
+            assert one.get("b") in values
+    finally:
+        writer.join()
 
 
 def test_removed_here_while_it_is_read(handles: Handles) -> None:

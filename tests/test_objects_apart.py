@@ -15,7 +15,7 @@ from typing import Any
 import obstore
 import pytest
 from clocks import Clock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore import exceptions
 from obstore.store import LocalStore, MemoryStore
@@ -121,6 +121,7 @@ stats = st.builds(
 helds = st.builds(Held, stats, st.none() | st.text())
 
 
+@settings(deadline=None)
 @given(
     st.builds(Line, numbers, st.none() | st.text(), st.none() | helds, st.none() | st.text(), st.none() | helds,
               st.none() | times),

@@ -13,7 +13,7 @@ from diskdict.blobs.face import Blobs
 from diskdict.blobs.layers import Terms, TtlSecs
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
-from diskdict.errors import LimitError
+from diskdict.errors import ConflictError, LimitError
 
 
 class Cached(Wrapper):
@@ -78,8 +78,8 @@ class Cached(Wrapper):
             return None
         stat, content = found
         terms = Terms(self.front.default_ttl_secs, like=stat)
-        # A front that is full is one that has no copy.
-        with content, contextlib.suppress(OSError, LimitError), self.front.writing(key, terms) as draft:
+        # A front that is full is one that has no copy; what others replace meanwhile has none either.
+        with content, contextlib.suppress(OSError, LimitError, ConflictError), self.front.writing(key, terms) as draft:
             draft.take(content)
             with self._lock:
                 # What somebody changes meanwhile is not to come back.

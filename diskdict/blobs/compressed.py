@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from diskdict.blobs.face import Blobs
 from diskdict.blobs.sealed import Reader, Region, Sealed, buffered, length_of
 from diskdict.blobs.streams import Draft
 from diskdict.blobs.wrappers import Wrapper
-from diskdict.errors import CorruptValueError
+from diskdict.errors import ConflictError, CorruptValueError
 from diskdict.store import Stat
 
 try:
@@ -80,11 +81,11 @@ class Compressed(Sealed):
         return _CompressedDraft(draft, cast(_Compressor, ZstdCompressor(write_checksum=True).compressobj()))
 
     def stat(self, key: str) -> Stat | None:
-        found, content = Wrapper.stat(self, key), Wrapper.reading(self, key)
-        if found is None or content is None:
-            return None
-        with content:
-            return found._replace(size=_read_ends(content)[1])
+        while (found := Wrapper.stat(self, key)) is not None and (content := Wrapper.reading(self, key)) is not None:
+            # Others may replace it, and then it is as long as it is then.
+            with contextlib.suppress(ConflictError), content:
+                return found._replace(size=_read_ends(content)[1])
+        return None
 
     def size_of(self, stat: Stat) -> int:
         return stat.size

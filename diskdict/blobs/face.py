@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, Self, cast
 
 from diskdict.blobs.layers import Layer, Path, Terms, TtlSecs
 from diskdict.blobs.streams import DraftFile, Sink, copy_stream, octets, write_file
-from diskdict.errors import InvalidValueError, KeyNotFoundError
+from diskdict.errors import ConflictError, InvalidValueError, KeyNotFoundError
 from diskdict.info import Info, describe, pack
 from diskdict.store import Stat
 
@@ -127,20 +127,33 @@ class Blobs(Layer):
 
     def get(self, key: str) -> bytes:
         """Return a value. KeyError where there is none."""
-        with self.opened(key) as content:
-            return content.read()
+        while True:
+            try:
+                with self.opened(key) as content:
+                    return content.read()
+            except ConflictError:
+                # Others have replaced it, and it is read as it is now.
+                continue
 
     def get_file(self, key: str, target: Path | BinaryIO) -> str:
         """Write a value to a file, whole or not at all, or to a binary stream; return the key.
 
         KeyError where there is none, and then the target is not touched.
         """
-        with self.opened(key) as content:
-            if hasattr(target, "write"):
+        if hasattr(target, "write"):
+            with self.opened(key) as content:
                 copy_stream(content, cast(Sink, target))
-            else:
-                write_file(os.fsdecode(target), content)
-        return key
+            return key
+        path = os.fsdecode(target)
+        while True:
+            try:
+                with self.opened(key) as content:
+                    write_file(path, content)
+                return key
+            except ConflictError:
+                # What a pipe was given it has.
+                if os.path.exists(path) and not os.path.isfile(path):
+                    raise
 
     def open(self, key: str, mode: str = "rb", ttl_secs: TtlSecs = None) -> BinaryIO:
         """Open a value as a binary stream, to read with ``"rb"`` or to write with ``"wb"``.
@@ -191,14 +204,16 @@ class Blobs(Layer):
         Time-to-live and metadata come with it. To its own key it is copied by doing nothing.
         """
         self.known(source)
-        if self.check(target) != source:
+        while self.check(target) != source:
             found = self.whole(source)
             if found is None:
                 raise KeyNotFoundError(source)
             stat, content = found
-            with content, self.writing(target, Terms(like=stat)) as draft:
+            # Others may replace it, and then it is copied as it is then.
+            with contextlib.suppress(ConflictError), content, self.writing(target, Terms(like=stat)) as draft:
                 draft.take(content)
                 draft.finish()
+                break
         return target
 
     def move(self, source: str, target: str) -> str:

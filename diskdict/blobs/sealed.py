@@ -32,14 +32,16 @@ class Sealed(Wrapper):
         """Return the size of a value by what the wrapped store knows of it."""
 
     def reading(self, key: str) -> BinaryIO | None:
-        content = super().reading(key)
-        if content is None:
-            return None
-        try:
-            return self.unsealed(key, content)
-        except BaseException:
-            content.close()
-            raise
+        while (content := super().reading(key)) is not None:
+            try:
+                return self.unsealed(key, content)
+            except ConflictError:
+                # Others have replaced it, and it is read as it is now.
+                content.close()
+            except BaseException:
+                content.close()
+                raise
+        return None
 
     def writing(self, key: str, terms: Terms) -> Draft:
         return self.sealing(key, super().writing(key, terms))

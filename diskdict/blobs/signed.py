@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, Literal
 
 from diskdict.blobs.face import Blobs
 from diskdict.blobs.sealed import Region, Sealed, buffered, length_of
-from diskdict.blobs.streams import PIECE, Draft
+from diskdict.blobs.streams import PIECE, Draft, staying
 from diskdict.errors import VerificationError
 from diskdict.store import Stat
 
@@ -35,7 +35,8 @@ class Signed(Sealed):
     -----
     VerificationError for a value that was changed, cut off, written with another secret or under another key of the
     store. That a value is gone, or is an older one that was signed under its key, cannot be told. Metadata and expiry
-    are not signed.
+    are not signed. What comes neither from a file nor from memory is kept in a temporary file, so that what was
+    verified is what is handed out.
     """
 
     def __init__(self, store: Blobs, key: bytes, *, digest: Hash = "sha256", early: bool = False) -> None:
@@ -47,6 +48,8 @@ class Signed(Sealed):
         self._secret, self._hash, self._early = key, digest, early
 
     def unsealed(self, key: str, content: BinaryIO) -> BinaryIO:
+        # What was verified, and not what is there by then, is to be handed out.
+        content = staying(content)
         end = length_of(content) - _SIZES[self._hash]
         if end < 0:
             raise _wrong(key)

@@ -8,14 +8,16 @@ import errno
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO, Final, Protocol, Self
+from typing import BinaryIO, Final, Protocol, Self, cast
 
 from diskdict.copying import BY_SYSTEM, copy_rest
 from diskdict.files import WRITE_NEW, write_all
 
 PIECE: Final = 1 << 18
 """Bytes that are copied at a time where Python has to."""
+_IN_MEMORY: Final = 1 << 20
 
 
 class Sink(Protocol):
@@ -104,6 +106,61 @@ class DraftFile(io.RawIOBase):
 
     def __del__(self) -> None:
         self.discard()
+
+
+class Kept(io.RawIOBase):
+    """A stream that can seek, over one that is read but once: what has come is kept, beyond a mebibyte on disk."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._pieces = tempfile.SpooledTemporaryFile(_IN_MEMORY)
+        self._came = self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            self._await(None)
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._came}[whence])
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        self._await(self._at + 1)
+        self._pieces.seek(self._at)
+        with memoryview(buffer) as view:
+            piece = self._pieces.read(len(view))
+            view[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def _await(self, end: int | None) -> None:
+        while (end is None or self._came < end) and (piece := self._stream.read(PIECE)):
+            self._pieces.seek(self._came)
+            self._pieces.write(piece)
+            self._came += len(piece)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._pieces.close()
+        super().close()
+
+
+def staying(stream: BinaryIO) -> BinaryIO:
+    """Return a stream whose bytes are the same when they are read again, over any that can seek.
+
+    Over a network it is for others what they are.
+    """
+    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    if isinstance(raw, (io.FileIO, io.BytesIO)):
+        return stream
+    return cast(BinaryIO, io.BufferedReader(Kept(stream), PIECE))
 
 
 def pieces_of(source: BinaryIO) -> Iterator[bytes | memoryview]:

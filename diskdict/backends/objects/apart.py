@@ -98,16 +98,18 @@ class Apart:
         return payload if there else None
 
     def _left(self, name: str) -> None:
-        with self._turn:
-            self._readers[name] -= 1
-            if self._readers[name] > 0:
-                return
-            del self._readers[name]
-            if name not in self._to_remove:
-                return
-            self._to_remove.remove(name)
         # What stays is removed when the store is swept.
         with suppress(OSError, ClosedError):
+            # Raises in a forked child, where nobody may be left to give the lock back.
+            self.bucket.client()
+            with self._turn:
+                self._readers[name] -= 1
+                if self._readers[name] > 0:
+                    return
+                del self._readers[name]
+                if name not in self._to_remove:
+                    return
+                self._to_remove.remove(name)
             self.bucket.delete(name)
 
     def remove(self, name: str) -> None:

@@ -100,7 +100,7 @@ class Payload(Stored):
         if self._answer is not None:
             try:
                 return self._next(self._answer)
-            except (OSError, EOFError):
+            except OSError:
                 # The object is still the same: the rest can be had by another answer.
                 self._answer = None
         answer = self._answer = self._asked()
@@ -112,7 +112,7 @@ class Payload(Stored):
         with translating(self.bucket.server):
             piece = next(answer, b"")
         if not piece:
-            raise EOFError(f"{self.bucket.server}: the answer has ended too early")
+            raise ConnectionError(errno.ECONNRESET, "the answer has ended too early", self.bucket.server)
         return piece
 
     def close(self) -> None:
