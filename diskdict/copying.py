@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from _thread import start_new_thread
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -81,22 +82,28 @@ def copy_summed(source: int, target: int, at: int, summed: Summed) -> None:
     from queue import SimpleQueue  # loads what only large files need
 
     ends: SimpleQueue[int] = SimpleQueue()
-    follower = threading.Thread(target=_follow, args=(summed, ends), daemon=True)
+    over, follows = threading.Lock(), False
+    over.acquire()
     try:
         # The system may have no more threads, or the interpreter be about to end.
         with contextlib.suppress(RuntimeError):
-            follower.start()
+            # `Thread.start` that is interrupted leaves a thread that hangs.
+            start_new_thread(_follow, (summed, ends, over))
+            follows = True
         for end in _steps(source, target, at, _LARGE_STEP):
             ends.put(end)
     finally:
         ends.put(0)
-        if follower.is_alive():
-            follower.join()
+        if follows:
+            over.acquire()
     # Where it could not follow, this tells why or does it.
     summed.reach(sys.maxsize)
 
 
-def _follow(summed: Summed, ends: SimpleQueue[int]) -> None:
-    with contextlib.suppress(Exception):
-        while end := ends.get():
-            summed.reach(end)
+def _follow(summed: Summed, ends: SimpleQueue[int], over: threading.Lock) -> None:
+    try:
+        with contextlib.suppress(Exception):
+            while end := ends.get():
+                summed.reach(end)
+    finally:
+        over.release()

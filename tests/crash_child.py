@@ -21,7 +21,7 @@ import faults
 from deeds import HOMES, SCENES, At, Records, alive, allowed, exactly, foreseen, opened, perform, plan, seen_in, use
 from interrupts import Interrupted
 
-from diskdict import DiskDict
+from diskdict import DiskDict, copying
 from diskdict.errors import DurabilityError
 
 AFTER = "put afterwards"
@@ -62,6 +62,7 @@ def write_until_power_fails(
 
 def _written(folder: Path, home: str, seed: int, first: int, durability: str) -> Iterator[int]:
     use(home)
+    have_helpers()
     clock = At()
     d = opened(folder, clock, **DURABILITIES[durability])
     if seed % 2:
@@ -70,6 +71,11 @@ def _written(folder: Path, home: str, seed: int, first: int, durability: str) ->
         clock.now = deed.now
         perform(d, deed)
         yield number
+
+
+def have_helpers() -> None:
+    """Have this process copy files of a fraction of a megabyte by two threads, as it does those that are large."""
+    copying._LARGE, copying._LARGE_STEP = 1 << 17, 1 << 15  # type: ignore[misc]
 
 
 class Trial(NamedTuple):
@@ -283,6 +289,7 @@ def _happened(trial: Trial) -> bool:
 def interrupted_by_timer(folder: Path, home: str, durability: str, seed: int, rounds: int) -> tuple[int, list[str]]:
     """Do deeds while a timer interrupts them; return how many it met, and what went wrong."""
     use(home)
+    have_helpers()
     chance = random.Random(seed)
     clock = At()
     met, wrong = 0, []

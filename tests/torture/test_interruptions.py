@@ -11,6 +11,14 @@ from stage import FEW, Stage, all_homes, both_homes, each_durability, each_scene
 from tallies import tally
 
 MANY = 1_000_000  # more places than any change has
+STREAMS_BEHIND = (
+    "put file over long key",
+    "move in over heavy",
+    "write over long key",
+    "copy",
+    "move over",
+    "upload instead",
+)
 
 
 def interrupt(
@@ -70,7 +78,7 @@ def test_interrupted_before_the_files_follow(
 @pytest.mark.torture
 @pytest.mark.parametrize("durability", ["interval", "full"])
 @both_homes
-@pytest.mark.parametrize("scene", FEW)
+@pytest.mark.parametrize("scene", [*FEW, *STREAMS_BEHIND])
 def test_interrupted_everywhere_before_the_files_follow(
     crew: Crew, plain: Crew, quick: Path, home: str, scene: str, durability: str
 ) -> None:
