@@ -6,6 +6,7 @@ import array
 import io
 import os
 import pickle
+import shutil
 import stat
 import subprocess
 import sys
@@ -618,6 +619,7 @@ def grown(folder: Path, size: int, durability: str, wrap: str = "store") -> int:
         subprocess.run(each, cwd=ROOT, check=True, capture_output=True, text=True).stdout
         for each in (arguments, [*arguments, "again"])
     ]
+    shutil.rmtree(folder)
     for path in folder.parent.glob("store.*"):
         path.unlink()
     largest = max(map(int, both))
