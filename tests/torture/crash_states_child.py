@@ -184,7 +184,10 @@ def _lost(case: Case, told: list[Records], moment: Moment, found: Found) -> str:
     for number, name in enumerate(case.row[: moment.given], 1):
         key = MOVED_IN.get(name)
         values = [_value(records, key) for records in told[number : moment.begun + 1]]
-        if key is not None and _value(found.records, key) not in values and found.source != values[0]:
+        # Once something else is to come in its place, what is left is a matter of that.
+        if key is None or any(value != values[0] for value in values):
+            continue
+        if _value(found.records, key) != values[0] != found.source:
             return f"what was moved to {key} is neither there nor the value in {found}"
     return ""
 
