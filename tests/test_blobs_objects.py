@@ -173,27 +173,6 @@ def test_somebody_else_puts_meanwhile(handles: Handles) -> None:
     assert len([name for name in handles.payloads() if obstore.head(handles.client, name)["size"]]) == 1
 
 
-def test_a_condition_on_a_large_upload(handles: Handles) -> None:
-    """Where it does not hold, what is there is left, and nothing of the upload; the time of creation can be given."""
-    store = handles.store()
-
-    def sent(payload: bytes, **terms: Any) -> int | None:
-        upload = store.upload()
-        upload.write(payload)
-        return upload.finish("a", **terms)
-
-    version = sent(LARGE, created=10.5, only_if=ABSENT)
-
-    assert sent(LARGE[1:], only_if=ABSENT) is None
-    assert sent(LARGE[1:], only_if=version + 1 if version else None) is None
-    stat = store.stat("a")
-    assert stat is not None
-    assert (stat.version, stat.created, stat.size) == (version, 10.5, len(LARGE))
-    assert len(handles.payloads()) == 1
-    assert sent(LARGE[2:], only_if=version) is not None
-    assert [store.stat("a").size, len(handles.payloads())] == [len(LARGE) - 2, 1]  # type: ignore[union-attr]
-
-
 def test_time_to_live_and_metadata_of_uploads(handles: Handles) -> None:
     """They are those of any other value; and to change them neither copies the value nor disturbs who reads it."""
     blobs, store = handles.blobs(), handles.store()
