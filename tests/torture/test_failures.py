@@ -98,14 +98,15 @@ def test_each_call_fails_in_other_ways(
     assert fail(crew, quick, home, scene, kind, loaded=loaded)
 
 
-CODES = ("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR", "EROFS", "EACCES", "ENOMEM")
+CODES = ("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR", "EROFS", "EACCES", "ENOMEM", "EXDEV")
+BY_STREAMS = ("put file over heavy", "move in over long key", "write over long key", "copy over long key", "get file")
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("code", CODES)
 @each_durability
 @both_homes
-@pytest.mark.parametrize("scene", FEW)
+@pytest.mark.parametrize("scene", [*FEW, *BY_STREAMS])
 def test_each_call_fails_for_each_reason(
     crew: Crew, quick: Path, home: str, scene: str, durability: str, code: str
 ) -> None:
