@@ -43,6 +43,15 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, obj: obje
     return [] if is_left_out else None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count no lines of what does hundreds of times, or in other processes, what other tests do: that takes longest."""
+    for item in items:
+        drawn = item.get_closest_marker("hypothesis") is not None
+        if drawn or item.name.startswith("test_threads_") or item.path.parent.name == "torture":
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def announce(pytestconfig: pytest.Config) -> Announce:
     """Say in the summary what could not run on this machine, and what ran in its place."""

@@ -716,6 +716,7 @@ class Crowd:
             await asyncio.sleep(0)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("share", [0, 0.1])
 @pytest.mark.parametrize("maxsize", [0, 7])
 @each_durability

@@ -106,6 +106,7 @@ def mapping_type(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[typ
     made.close()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("case", "name"), TESTS, ids=[f"{case.__name__}.{name}" for case, name in TESTS])
 def test_as_cpython_tests_dict(
     case: type[unittest.TestCase], name: str, mapping_type: type[StoreDict[Any, Any]]

@@ -245,6 +245,7 @@ def follow_links(url: str, examples: int, steps: int) -> None:
         raise failures[0]
 
 
+@pytest.mark.no_cover
 def test_links(url: str) -> None:
     """What was written is there, what was deleted is gone, whatever comes in between."""
     follow_links(url, examples=10, steps=6)

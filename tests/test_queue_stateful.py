@@ -344,6 +344,7 @@ class BesidePriority(Beside):
 MACHINES = [Both, BothLifo, BothPriority, Beside, BesideLifo, BesidePriority]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("machine", MACHINES)
 def test_queues_beside_each_other(machine: type[InFolder]) -> None:
     """They tell the same after any row of changes."""

@@ -504,6 +504,7 @@ def exact(value: Any) -> Any:
     return type(value).__name__, value
 
 
+@pytest.mark.no_cover
 @bears_interruptions
 @pytest.mark.parametrize("machine", [Both, BothBySidecars, BothBehind, BothOnDisk])
 def test_dict_and_disk_dict(machine: type[Both]) -> None:
