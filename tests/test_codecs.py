@@ -38,7 +38,7 @@ GOLDEN = [
     ({"a": [1, 2.5, None, True], "b": {}}, b'{"a":[1,2.5,null,true],"b":{}}'),
     ((1, "a"), b'{"$tuple":[1,"a"]}'),
     ([(), ((),)], b'[{"$tuple":[]},{"$tuple":[{"$tuple":[]}]}]'),
-    ({10, 9, 1}, b'{"$set":[1,9,10]}'),
+    pytest.param({10, 9, 1}, b'{"$set":[1,9,10]}', id="set"),
     pytest.param(frozenset({"b", "a"}), b'{"$frozenset":["a","b"]}', id="frozenset"),
     ([b"ab"], b'[{"$bytes":"YWI="}]'),
     ({1: "x", None: 2}, b'{"$dict":[[1,"x"],[null,2]]}'),
