@@ -6,6 +6,7 @@ that is moved in is there as long as it is not a value, and a target is the old 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -73,8 +74,10 @@ def _looks(path: Path) -> _Looks | None:
         status = path.stat()
     except FileNotFoundError:
         return None
-    mode = stat.S_IMODE(status.st_mode)
-    return _Looks(status.st_ino, mode, status.st_mtime_ns, os.listxattr(path), path.read_bytes())
+    attributes: list[str] = []
+    with contextlib.suppress(OSError):  # not every filesystem has any
+        attributes = os.listxattr(path)
+    return _Looks(status.st_ino, stat.S_IMODE(status.st_mode), status.st_mtime_ns, attributes, path.read_bytes())
 
 
 def put_file(
