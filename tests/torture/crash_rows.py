@@ -85,7 +85,7 @@ def _copy(d: StoreDict[Any, Any], number: int) -> None:
         with contextlib.suppress(KeyError):
             uploading.copy(d, "a", LONG)
     elif "a" in d:
-        d[LONG] = d["a"]
+        d.set(LONG, d["a"], ttl=d.ttl("a"))
 
 
 def _move(d: StoreDict[Any, Any], number: int) -> None:

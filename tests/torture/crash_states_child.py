@@ -183,17 +183,14 @@ def _lost(case: Case, told: list[Records], moment: Moment, found: Found) -> str:
         return ""  # that one name goes says nothing of whether another has come
     for number, name in enumerate(case.row[: moment.given], 1):
         key = MOVED_IN.get(name)
-        values = [_value(records, key) for records in told[number : moment.begun + 1]]
-        # Once something else is to come in its place, what is left is a matter of that.
-        if key is None or any(value != values[0] for value in values):
+        first, *later = [records.get(key) for records in told[number : moment.begun + 1]]
+        # Once it is to be changed again, what is left is a matter of that.
+        if first is None or any(seen != first for seen in later):
             continue
-        if _value(found.records, key) != values[0] != found.source:
+        there = found.records.get(key)
+        if (there is None or there.value != first.value) and found.source != first.value:
             return f"what was moved to {key} is neither there nor the value in {found}"
     return ""
-
-
-def _value(records: Records, key: Any) -> bytes | None:
-    return records[key].value if key in records else None
 
 
 def _among(seen: Seen | None, values: list[Seen | None], kind: Kind) -> bool:
