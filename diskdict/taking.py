@@ -68,6 +68,8 @@ class FolderUpload(Upload):
         source.seek(at + self.length - begin)
 
     def adopt(self, path: str, status: os.stat_result) -> bool:
+        if _is_below(path, self._store.folder.path):
+            raise ValueError(f"{path} is a file of the store itself, whose values are moved by their keys")
         if self._data.fd is None or self.length or not _can_be_taken(path, status):
             return False
         try:
@@ -157,6 +159,10 @@ class FolderUpload(Upload):
             return bool(self._path) and os.path.samestat(self._data.stat(self._path), os.fstat(fd))
         except OSError:
             return False
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
 def _can_be_taken(path: str, status: os.stat_result) -> bool:

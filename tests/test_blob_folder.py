@@ -76,6 +76,20 @@ def test_a_moved_file_is_the_value(blobs: BlobStore, source: Path) -> None:
     assert not source.exists()
 
 
+@pytest.mark.parametrize("name", ["lock", "diskdict.json", "value", "link"])
+def test_files_of_the_store_are_not_moved_in(blobs: BlobStore, folder: Path, tmp_path: Path, name: str) -> None:
+    """Not by any way that leads there: what a store consists of stays."""
+    blobs.put("other", b"x")
+    value = Path(blobs.url_for("other").removeprefix("file://"))
+    path = tmp_path / "link" / "lock" if name == "link" else value if name == "value" else folder / name
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ValueError, match="a file of the store itself"):
+        blobs.put_file("a", path, move=True)
+
+    assert path.exists()
+    assert blobs.keys() == ["other"]
+
+
 @pytest.mark.parametrize("fails", ["the limit", "the disk", "the store is closed"])
 def test_a_file_that_could_not_be_moved_is_as_it_was(folder: Path, source: Path, fails: str) -> None:
     """Content, permission bits, times and attributes are those of before, and nothing else is left."""
@@ -115,12 +129,13 @@ def test_what_cannot_be_moved_is_copied(blobs: BlobStore, source: Path, tmp_path
     link.symlink_to(other)
     blobs.put_file("b", link, move=True)
     assert (os.path.lexists(link), other.read_bytes(), blobs.get("b")) == (False, b"changed", b"changed")
-    blobs.put("c", b"value", ttl_secs=60)
-    blobs.put_file("d", blobs.url_for("c").removeprefix("file://"), move=True)
+    with BlobStore(tmp_path / "elsewhere") as elsewhere:
+        elsewhere.put("c", b"value", ttl_secs=60)
+        blobs.put_file("d", elsewhere.url_for("c").removeprefix("file://"), move=True)
+        assert "c" not in elsewhere
 
     assert blobs.get("d") == b"value"
     assert blobs.info("d").expires_at is None
-    assert "c" not in blobs
 
 
 def test_what_replaces_a_file_while_it_is_moved_is_not_removed(

@@ -66,8 +66,8 @@ class Blobs(Layer):
         """Store what a file holds, or what a binary stream gives from where it stands; return the key.
 
         A file is copied and left as it is; with `move` it is renamed into a folder on the same filesystem, or removed
-        when it was copied and is on disk there; of a link the file is copied and the link removed. Without a key the
-        content is read twice, or once and kept in a temporary file.
+        when it was copied and is on disk there; of a link the file is copied and the link removed. A file of the store
+        itself is a ValueError then. Without a key the content is read twice, or once and kept in a temporary file.
         """
         if key is not None:
             self.check(key)
