@@ -429,17 +429,21 @@ def judge_damage(left: Path, order: str, harms: list[Damage], index: bool) -> No
         if not index:
             (folder / "index").unlink(missing_ok=True)
         put, untouched = [], []
-        for number, path in enumerate(files(folder)):
+        paths = files(folder)
+        for number, path in enumerate(paths):
             content = bytearray(path.read_bytes())
             before = bytes(content)
             for harm in harms:
                 if harm.file == number:
                     _harm(content, harm)
             path.write_bytes(content)
+            finished = True
             for at in places(before):
                 value = json.loads(before[at.payload : at.end - 1])
                 put.append(value)
-                if content[at.head : at.end] == before[at.head : at.end]:
+                # In the last file it says of an item, and of all behind it, that they were never all written.
+                finished = finished and (path != paths[-1] or content[at.head : at.head + 1] != b"?")
+                if finished and content[at.head : at.end] == before[at.head : at.end]:
                     untouched.append(value)
         got, _ = drain(folder, order)
 
@@ -468,6 +472,14 @@ def _harm(content: bytearray, harm: Damage) -> None:
 everywhere = st.lists(damages, min_size=1, max_size=5)
 USUAL = settings(deadline=None, max_examples=15)
 LONG = settings(deadline=None, max_examples=1_000)
+
+
+@each_order
+@each_end
+def test_an_item_that_becomes_unfinished(large: dict[str, Path], order: str, end: str) -> None:
+    """It costs itself and what was put after it, in the last file alone, and nothing before."""
+    for file in (0, 1):
+        judge_damage(large[end], order, [Damage(file, 0.0, b"?")], index=False)
 
 
 @each_order
