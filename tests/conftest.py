@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from clocks import Clock
 from folders import use_sidecars
+from hypothesis import settings
 from mounts import CannotMountError, mounted
 from tallies import Announce, tally
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 pytest.register_assert_rewrite("store_contract", "mapping_contract", "queue_contract")
+
+# How long an example takes says what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 DESCRIPTORS = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
 

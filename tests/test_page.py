@@ -721,6 +721,22 @@ def test_slow_answers_are_waited_for(store: ServedDict, served: str, visiting: C
 # ---- who uses it, and where
 
 
+def test_a_change_by_others_leaves_the_active_row(store: ServedDict, at: Callable[..., Visit]) -> None:
+    """Who has walked to a row is still there when the list is drawn anew, and deletes that key and no other."""
+    store.update((f"key:{index}", index) for index in range(9))
+    visit = at()
+    expect(visit.row("key:8")).to_be_visible()
+    visit.page.locator("#grid").focus()
+    for _ in range(4):
+        visit.page.keyboard.press("ArrowDown")
+    store["new"] = 1
+    expect(visit.page.locator("#found")).to_have_text("10 keys")
+
+    expect(visit.page.locator("#grid")).to_have_attribute("aria-activedescendant", "row-4")
+    visit.page.keyboard.press("Delete")
+    expect(visit.dialog).to_contain_text("key:4")
+
+
 def test_the_keyboard_is_enough(store: ServedDict, at: Callable[..., Visit]) -> None:
     """Search, walk, open, edit, close, delete; the focus is where it is needed, and seen."""
     store.update((f"key:{index}", index) for index in range(200))

@@ -94,9 +94,7 @@ export class Grid extends EventTarget {
   select(index) {
     this.active = Math.max(0, Math.min(index, this.#total - 1));
     const above = this.active * this.#height;
-    if (above < this.#top) this.#moveTo(above);
-    else if (above + this.#height > this.#top + this.#view) this.#moveTo(above + this.#height - this.#view);
-    else this.#draw();
+    this.#moveTo(Math.min(above, Math.max(this.#top, above + this.#height - this.#view)));
   }
 
   toTop() {
