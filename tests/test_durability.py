@@ -152,13 +152,16 @@ def test_buffer_is_bounded(opened: Open, folder: Path) -> None:
     assert len(written) > 250
 
 
+@pytest.mark.parametrize("rows", [2, pytest.param(20, marks=pytest.mark.torture)])
 @pytest.mark.parametrize("home", ["attributes", "sidecars"])
 @both
-def test_files_follow_beside_changes(folder: Path, monkeypatch: pytest.MonkeyPatch, home: str, durability: str) -> None:
+def test_files_follow_beside_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, home: str, durability: str, rows: int
+) -> None:
     """While the thread and a full buffer have files written at all times, rows of changes give what a dict gives."""
     if home == "sidecars":
         use_sidecars(monkeypatch)
-    for seed in range(4):
+    for seed in range(rows):
         now = At()
         there: Records = {}
         options = {"durability": durability, "interval": 0.003, "buffer_bytes": 100_000}
@@ -441,7 +444,10 @@ def test_reading_goes_on_after_a_sweep_that_is_not_durable(opened: Open, monkeyp
         assert other == {"k": "old"}
 
 
-@pytest.mark.parametrize(("durability", "step"), [("interval", 1), ("full", 5)])
+@pytest.mark.parametrize(
+    ("durability", "step"),
+    [("interval", 3), ("full", 5), *(pytest.param(one, 1, marks=pytest.mark.torture) for one in ("interval", "full"))],
+)
 def test_interrupted_beginning_of_the_journal(tmp_path: Path, durability: str, step: int) -> None:
     """Wherever Ctrl-C comes while the journal is begun, first or anew, what is told of later is there after a kill."""
     before = descriptors()
